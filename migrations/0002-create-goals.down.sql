@@ -1,0 +1,1 @@
+DROP TABLE idempotency_keys, task_dependencies, tasks, goals, sessions;

@@ -1,0 +1,14 @@
+DROP TRIGGER goal_moves ON goals;
+DROP TRIGGER task_moves ON tasks;
+DROP FUNCTION claim_goal(text, text);
+DROP FUNCTION claim_tasks(text, text, text[], text, integer);
+DROP FUNCTION commit_writes(jsonb, boolean, integer);
+DROP FUNCTION apply_write(jsonb);
+DROP FUNCTION dispatch_due(text, integer, integer);
+DROP FUNCTION insert_tasks(text, jsonb);
+DROP FUNCTION cancel_dependents(text);
+DROP FUNCTION reserve_steps(text, integer, integer);
+DROP FUNCTION append_events(text, jsonb);
+DROP FUNCTION lease_lives(text);
+DROP FUNCTION check_task_move();
+DROP FUNCTION check_goal_move();

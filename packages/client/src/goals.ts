@@ -1,0 +1,124 @@
+/** The calls on goals (DESIGN §8). */
+import { randomUUID } from "node:crypto";
+import {
+  artifactResourceSchema,
+  goalResourceSchema,
+  goalSummarySchema,
+  listSchema,
+  stepResourceSchema,
+  type ArtifactResource,
+  type EventResource,
+  type GoalResource,
+  type GoalStatus,
+  type GoalSummary,
+  type NewGoalRequest,
+  type StepResource,
+} from "@outerloop/core/domain";
+import type { Call, Http } from "./http.ts";
+import { allItems, eachItem, type Page } from "./pages.ts";
+import { watchGoal, type WatchOptions } from "./watch.ts";
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface CreateOptions extends CallOptions {
+  /** The same key with the same request never makes a second goal. One is made up where none is given. */
+  readonly idempotencyKey?: string;
+}
+
+export interface GoalFilter {
+  readonly status?: GoalStatus;
+  readonly session?: string;
+  /** Items a page. */
+  readonly limit?: number;
+}
+
+export interface Goals {
+  /** Safe to call on a bad line: it repeats itself under one idempotency key. */
+  create(goal: NewGoalRequest, options?: CreateOptions): Promise<GoalResource>;
+  /** @param id of a goal, or a beginning of it that no other goal has */
+  get(id: string, options?: CallOptions): Promise<GoalResource>;
+  /** Newest first. */
+  list(filter?: GoalFilter, options?: CallOptions): AsyncIterable<GoalSummary>;
+  page(
+    filter?: GoalFilter & { readonly cursor?: string | undefined },
+    options?: CallOptions,
+  ): Promise<Page<GoalSummary>>;
+  cancel(id: string, reason?: string, options?: CallOptions): Promise<GoalResource>;
+  pause(id: string, options?: CallOptions): Promise<GoalResource>;
+  resume(id: string, options?: CallOptions): Promise<GoalResource>;
+  signal(
+    id: string,
+    signal: {
+      readonly name: string;
+      readonly payload?: unknown;
+      /** An id or a key such as t3; without it, the one task that waits. */ readonly task?: string;
+    },
+    options?: CallOptions,
+  ): Promise<GoalResource>;
+  /** The journal, oldest first. */
+  steps(id: string, options?: CallOptions): AsyncIterable<StepResource>;
+  artifacts(id: string, options?: CallOptions): Promise<readonly ArtifactResource[]>;
+  artifact(id: string, path: string, options?: CallOptions): Promise<Uint8Array>;
+  /** Every event once and in order, over as many connections as it takes; ends with the goal. */
+  watch(id: string, options?: WatchOptions): AsyncIterable<EventResource>;
+}
+
+/** Times that a safe request is sent: with the waits between about 4 s. */
+const tries = 5;
+/** 64 MB of attachments through a slow line. */
+const uploadTimeoutMs = 300_000;
+
+export function createGoals(http: Http, idleMs: number | undefined): Goals {
+  const at = (id: string, rest = "") => `/v1/goals/${encodeURIComponent(id)}${rest}`;
+  const steer = (id: string, verb: string, body: unknown, options: CallOptions, extra: Partial<Call> = {}) =>
+    http.json(goalResourceSchema, { method: "POST", path: at(id, `/${verb}`), body, ...options, ...extra });
+  const page: Goals["page"] = (filter = {}, options = {}) =>
+    http.json(listSchema(goalSummarySchema), { path: "/v1/goals", query: { ...filter }, tries, ...options });
+
+  return {
+    create: (goal, { idempotencyKey = randomUUID(), ...options } = {}) =>
+      http.json(goalResourceSchema, {
+        method: "POST",
+        path: "/v1/goals",
+        body: goal,
+        headers: { "idempotency-key": idempotencyKey },
+        timeoutMs: uploadTimeoutMs,
+        tries,
+        ...options,
+      }),
+    get: (id, options = {}) => http.json(goalResourceSchema, { path: at(id), tries, ...options }),
+    page,
+    list: (filter = {}, options = {}) => eachItem((cursor) => page({ ...filter, cursor }, options)),
+    // Steering twice is steering once, so these may be repeated.
+    cancel: (id, reason, options = {}) =>
+      steer(id, "cancel", reason === undefined ? {} : { reason }, options, { tries }),
+    pause: (id, options = {}) => steer(id, "pause", {}, options, { tries }),
+    resume: (id, options = {}) => steer(id, "resume", {}, options, { tries }),
+    signal: (id, signal, options = {}) => steer(id, "signals", signal, options),
+    steps: (id, options = {}) =>
+      eachItem((cursor) =>
+        http.json(listSchema(stepResourceSchema), { path: at(id, "/steps"), query: { cursor }, tries, ...options }),
+      ),
+    artifacts: (id, options = {}) =>
+      allItems(
+        eachItem((cursor) =>
+          http.json(listSchema(artifactResourceSchema), {
+            path: at(id, "/artifacts"),
+            query: { cursor },
+            tries,
+            ...options,
+          }),
+        ),
+      ),
+    artifact: (id, path, options = {}) =>
+      http.bytes({
+        path: at(id, `/artifacts/${path.split("/").map(encodeURIComponent).join("/")}`),
+        headers: { accept: "*/*" },
+        tries,
+        ...options,
+      }),
+    watch: (id, options = {}) => watchGoal(http, id, options, idleMs),
+  };
+}

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { planSchema } from "../domain/plan.ts";
+import { checkPlan } from "./plan.ts";
+
+const known = { keys: new Set(["t1"]), tools: new Set(["look"]) };
+const plan = (tasks: readonly { id: string; depends_on?: string[]; tools?: string[] }[], rest: object = {}) =>
+  planSchema.parse({ done: false, tasks: tasks.map((task) => ({ text: "do", ...task })), ...rest });
+
+test("a plan whose dependencies and tools exist is accepted, also on tasks of earlier plans and in any order", () => {
+  expect(checkPlan(plan([{ id: "t3", depends_on: ["t2", "t1"], tools: ["look"] }, { id: "t2" }]), known)).toMatchObject(
+    { kind: "tasks" },
+  );
+});
+
+test.each([
+  ["two tasks of one id", [{ id: "a" }, { id: "a" }], /Two tasks have the id "a"/],
+  ["a dependency that does not exist", [{ id: "a", depends_on: ["b"] }], /"a" depends on "b", which does not exist/],
+  ["a task that needs itself", [{ id: "a", depends_on: ["a"] }], /"a" depends on itself/],
+  ["a tool that does not exist", [{ id: "a", tools: ["fly"] }], /"fly", which does not exist. There are: look/],
+  [
+    "a circle",
+    [{ id: "a", depends_on: ["c"] }, { id: "b", depends_on: ["a"] }, { id: "c", depends_on: ["b"] }, { id: "d" }],
+    /in a circle: a → c → b → a/,
+  ],
+])("%s is sent back with the reason", (_, tasks, why) => {
+  expect(checkPlan(plan(tasks), known)).toEqual({ kind: "invalid", why: expect.stringMatching(why) as string });
+});
+
+test("done needs an answer; without tasks and not done a goal is unsupported where the planner says so, else nothing is left", () => {
+  expect(checkPlan(plan([], { done: true }), known).kind).toBe("invalid");
+  expect(checkPlan(plan([], { done: true, final_answer: " yes " }), known)).toEqual({ kind: "done", answer: "yes" });
+  expect(checkPlan(plan([], { final_answer: "Unsupported: no mail tool" }), known)).toEqual({
+    kind: "unsupported",
+    why: "no mail tool",
+  });
+  expect(checkPlan(plan([]), known).kind).toBe("nothing");
+});

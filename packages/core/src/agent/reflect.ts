@@ -1,0 +1,70 @@
+/** Reflection as pure functions: what the reviewer is shown. The verdict's bounds are in `domain/task.ts`. */
+import { outputSpecs, type Verdict } from "../domain/plan.ts";
+import { section } from "../domain/section.ts";
+import type { Goal } from "../domain/goal.ts";
+import type { ModelRequest } from "../domain/model.ts";
+import type { ToolStep } from "../domain/step.ts";
+import { maxSplitDepth, type Task } from "../domain/task.ts";
+import type { RecalledMemory } from "../domain/tool.ts";
+import type { EvidenceCheck } from "./evidence.ts";
+import { clip, goalPart, memoryParts } from "./prompt-parts.ts";
+import { systemPrompts } from "./prompts.ts";
+
+export interface ReflectState {
+  readonly goal: Goal;
+  readonly task: Task;
+  readonly result: string;
+  readonly trace: readonly ToolStep[];
+  readonly evidence: EvidenceCheck;
+  readonly memories: readonly RecalledMemory[];
+}
+
+export function reflectRequest(state: ReflectState): ModelRequest {
+  const { task } = state;
+  return {
+    stage: "reflect",
+    system: systemPrompts.reflect,
+    messages: [
+      {
+        role: "user",
+        parts: [
+          goalPart(state.goal),
+          section(
+            "evidence",
+            { met: String(state.evidence.met) },
+            state.evidence.lines.map((line) => `${line.met ? "met" : "unmet"}: ${line.text}`).join("\n"),
+          ),
+          section("trace", {}, state.trace.map(traceLine).join("\n")),
+          section("result", {}, clip(state.result, 16_000)),
+          ...memoryParts(state.memories),
+          ...(task.hint === null ? [] : [section("hint", { attempt: task.attempt }, task.hint)]),
+          section(
+            "task",
+            { id: task.key, attempt: task.attempt, depth: task.depth, may_split: String(task.depth < maxSplitDepth) },
+            task.text,
+          ),
+          section("request", {}, "Give your verdict on this task."),
+        ],
+      },
+    ],
+    tools: [],
+    output: outputSpecs.verdict,
+    maxOutputTokens: 4000,
+  };
+}
+
+function traceLine(step: ToolStep): string {
+  const folded = step.output.text.replaceAll(/\s+/g, " ");
+  return `${step.name}(${clip(JSON.stringify(step.args), 300)}) -> ${step.ok ? "ok" : "error"}: ${folded.slice(0, 500)}`;
+}
+
+/** The verdict of the program itself, given without asking a model: the hint names what is missing. */
+export function verdictOnMissingEvidence(evidence: EvidenceCheck): Verdict {
+  const missing = evidence.lines.filter((line) => !line.met).map((line) => line.text);
+  return {
+    status: "retry",
+    reason: `Not done yet, this is missing: ${missing.join("; ")}.`,
+    new_tasks: [],
+    lesson: "",
+  };
+}

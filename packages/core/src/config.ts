@@ -1,0 +1,159 @@
+/** Everything that is set from outside, parsed once. The only place that reads the environment. */
+import { resolve } from "node:path";
+import { z } from "zod";
+import { OuterloopError } from "./domain/errors.ts";
+import type { ModelSettings } from "./models/index.ts";
+
+const text = z.string().trim().min(1);
+/** An empty variable is one that was not set. */
+const optional = z.preprocess((value) => (value === "" ? undefined : value), text.optional());
+const count = (fallback: number, min: number, max: number) =>
+  z.preprocess(
+    (value) => (value === "" ? undefined : value),
+    z.coerce.number().int().min(min).max(max).default(fallback),
+  );
+
+const schema = z.object({
+  DATABASE_URL: optional.refine(
+    (url) => url === undefined || /^postgres(ql)?:\/\//.test(url),
+    "must begin with postgres:// or postgresql://",
+  ),
+  REDIS_URL: optional.refine(
+    (url) => url === undefined || /^rediss?:\/\//.test(url),
+    "must begin with redis:// or rediss://",
+  ),
+  HOST: z.preprocess((value) => (value === "" ? undefined : value), text.default("127.0.0.1")),
+  PORT: count(4000, 0, 65_535),
+  OPENAI_API_KEY: optional,
+  OPENAI_BASE_URL: optional,
+  OPENAI_API: z.preprocess((value) => (value === "" ? undefined : value), z.enum(["responses", "chat"]).optional()),
+  ANTHROPIC_API_KEY: optional,
+  ANTHROPIC_BASE_URL: optional,
+  OUTERLOOP_MODEL: optional,
+  OUTERLOOP_MODEL_INTAKE: optional,
+  OUTERLOOP_MODEL_PLAN: optional,
+  OUTERLOOP_MODEL_EXECUTE: optional,
+  OUTERLOOP_MODEL_REFLECT: optional,
+  OUTERLOOP_MODEL_EMBED: optional,
+  OUTERLOOP_API_KEY: optional,
+  OUTERLOOP_DATA_DIR: optional,
+  OUTERLOOP_CWD: optional,
+  OUTERLOOP_MIGRATE: z.enum(["true", "false"]).default("true"),
+  OUTERLOOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional(),
+  OUTERLOOP_PLANNER_SLOTS: count(4, 1, 1000),
+  OUTERLOOP_EXECUTOR_SLOTS: count(8, 1, 1000),
+  OUTERLOOP_REFLECTOR_SLOTS: count(8, 1, 1000),
+  OUTERLOOP_TENANT_IN_FLIGHT: count(500, 1, 100_000),
+  OUTERLOOP_LEASE_MS: count(10_000, 500, 600_000),
+  OUTERLOOP_RECONCILE_MS: count(0, 0, 600_000),
+  OUTERLOOP_DRAIN_MS: count(25_000, 0, 3_600_000),
+  OUTERLOOP_DB_CONNECTIONS: count(16, 2, 500),
+  OUTERLOOP_QUEUE_PREFIX: z
+    .string()
+    .regex(/^[\w-]{1,64}$/)
+    .default("outerloop"),
+  OUTERLOOP_MODEL_TIMEOUT_MS: count(600_000, 100, 3_600_000),
+  OUTERLOOP_MAX_TOOL_CALLS: count(10, 1, 200),
+  OUTERLOOP_PROBE_PORT: z.preprocess(
+    (value) => (value === "" ? undefined : value),
+    z.coerce.number().int().min(0).max(65_535).optional(),
+  ),
+  OUTERLOOP_MAX_BODY_BYTES: count(96 * 1024 * 1024, 1024, 2_000_000_000),
+  OUTERLOOP_MAX_WATCHERS: count(2000, 1, 1_000_000),
+  OUTERLOOP_METRICS_OPEN: z.enum(["true", "false"]).default("false"),
+});
+
+export interface Config {
+  readonly databaseUrl: string | null;
+  readonly redisUrl: string | null;
+  readonly host: string;
+  readonly port: number;
+  /** Whether PORT was set, so that another one would surprise. */
+  readonly portIsSet: boolean;
+  readonly dataDir: string;
+  /** Where the user stands, which npm hides from a script: paths on the command line are relative to it. */
+  readonly cwd: string;
+  readonly apiKey: string | null;
+  readonly migrate: boolean;
+  readonly logLevel: string | null;
+  readonly slots: { readonly planner: number; readonly executor: number; readonly reflector: number };
+  readonly tenantInFlight: number;
+  readonly leaseMs: number;
+  readonly reconcileMs: number;
+  readonly drainMs: number;
+  readonly dbConnections: number;
+  readonly queuePrefix: string;
+  readonly maxToolCalls: number;
+  /** Where a worker shows its health and metrics; null for nowhere. */
+  readonly probePort: number | null;
+  /** Of one request. */
+  readonly maxBodyBytes: number;
+  /** Open event streams of one process. */
+  readonly maxWatchers: number;
+  /** Whether /metrics needs no key, for a scraper inside a closed network. */
+  readonly metricsOpen: boolean;
+  readonly models: ModelSettings;
+}
+
+/** @throws OuterloopError `config`, naming every variable that is wrong and what it must be. Values are not repeated: they may be secret. */
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  cwd: string = process.cwd(),
+): Config {
+  const parsed = schema.safeParse(env);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    throw new OuterloopError("config", `The environment is not right.\n${problems.join("\n")}`, {
+      fields: parsed.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message })),
+    });
+  }
+  const values = parsed.data;
+  if (values.REDIS_URL !== undefined && values.DATABASE_URL === undefined)
+    throw new OuterloopError(
+      "config",
+      "REDIS_URL is set but DATABASE_URL is not: the queue would outlive the state it belongs to. Set DATABASE_URL to a PostgreSQL with pgvector, or unset REDIS_URL to run embedded.",
+    );
+  return {
+    databaseUrl: values.DATABASE_URL ?? null,
+    redisUrl: values.REDIS_URL ?? null,
+    host: values.HOST,
+    port: values.PORT,
+    portIsSet: (env["PORT"] ?? "") !== "",
+    dataDir: resolve(cwd, values.OUTERLOOP_DATA_DIR ?? ".outerloop"),
+    cwd: values.OUTERLOOP_CWD ?? cwd,
+    apiKey: values.OUTERLOOP_API_KEY ?? null,
+    migrate: values.OUTERLOOP_MIGRATE === "true",
+    logLevel: values.OUTERLOOP_LOG_LEVEL ?? null,
+    slots: {
+      planner: values.OUTERLOOP_PLANNER_SLOTS,
+      executor: values.OUTERLOOP_EXECUTOR_SLOTS,
+      reflector: values.OUTERLOOP_REFLECTOR_SLOTS,
+    },
+    tenantInFlight: values.OUTERLOOP_TENANT_IN_FLIGHT,
+    leaseMs: values.OUTERLOOP_LEASE_MS,
+    // An embedded database has no queue that could be lost and no other process that could die: it is looked at less often.
+    reconcileMs: values.OUTERLOOP_RECONCILE_MS || (values.DATABASE_URL === undefined ? 5000 : 2000),
+    drainMs: values.OUTERLOOP_DRAIN_MS,
+    dbConnections: values.OUTERLOOP_DB_CONNECTIONS,
+    queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
+    maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
+    probePort: values.OUTERLOOP_PROBE_PORT ?? null,
+    maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
+    maxWatchers: values.OUTERLOOP_MAX_WATCHERS,
+    metricsOpen: values.OUTERLOOP_METRICS_OPEN === "true",
+    models: {
+      ...(values.OUTERLOOP_MODEL && { model: values.OUTERLOOP_MODEL }),
+      ...(values.OUTERLOOP_MODEL_INTAKE && { modelIntake: values.OUTERLOOP_MODEL_INTAKE }),
+      ...(values.OUTERLOOP_MODEL_PLAN && { modelPlan: values.OUTERLOOP_MODEL_PLAN }),
+      ...(values.OUTERLOOP_MODEL_EXECUTE && { modelExecute: values.OUTERLOOP_MODEL_EXECUTE }),
+      ...(values.OUTERLOOP_MODEL_REFLECT && { modelReflect: values.OUTERLOOP_MODEL_REFLECT }),
+      ...(values.OUTERLOOP_MODEL_EMBED && { modelEmbed: values.OUTERLOOP_MODEL_EMBED }),
+      ...(values.OPENAI_API_KEY && { openAiKey: values.OPENAI_API_KEY }),
+      ...(values.OPENAI_BASE_URL && { openAiBaseUrl: values.OPENAI_BASE_URL }),
+      ...(values.OPENAI_API && { openAiApi: values.OPENAI_API }),
+      ...(values.ANTHROPIC_API_KEY && { anthropicKey: values.ANTHROPIC_API_KEY }),
+      ...(values.ANTHROPIC_BASE_URL && { anthropicBaseUrl: values.ANTHROPIC_BASE_URL }),
+      requestTimeoutMs: values.OUTERLOOP_MODEL_TIMEOUT_MS,
+    },
+  };
+}

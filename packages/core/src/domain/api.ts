@@ -1,0 +1,197 @@
+/** The HTTP API's resources (DESIGN §8), shared by ingress, which writes them, and the client, which reads them. */
+import { z } from "zod";
+import { eventTypes } from "./event.ts";
+import { goalStatuses } from "./goal.ts";
+import { taskStatuses } from "./task.ts";
+
+const instant = z.iso.datetime();
+
+/** Limits of a request, each with its name in the error message. Configuration may change those of ingress. */
+export const requestLimits = {
+  /** Characters of a goal's text: a long brief; material belongs into attachments. */
+  maxTextChars: 100_000,
+  maxAttachments: 2000,
+  /** Bytes of all attachments together. */
+  maxAttachmentBytes: 64 * 1024 * 1024,
+  maxLabels: 50,
+  maxLabelChars: 200,
+} as const;
+
+/** Text that Postgres can keep: it takes neither NUL nor half of a surrogate pair. */
+export const storableText = z
+  .string()
+  .refine((text) => !text.includes("\0") && text.isWellFormed(), "must be well-formed Unicode without NUL");
+
+export const attachmentPathSchema = storableText
+  .min(1)
+  .max(512)
+  // oxlint-disable-next-line no-control-regex -- they would break lines of lists, citations and terminals
+  .refine((path) => !/[\x00-\x1f\x7f]/.test(path), "must not contain control characters")
+  .refine(
+    (path) =>
+      !path.startsWith("/") &&
+      !path.includes("\\") &&
+      !path.split("/").some((part) => part === "" || part === "." || part === ".."),
+    "must be a relative path with / between folders and without . or ..",
+  );
+
+export const newAttachmentSchema = z.union([
+  z.strictObject({ path: attachmentPathSchema, text: z.string() }),
+  z.strictObject({ path: attachmentPathSchema, base64: z.base64() }),
+]);
+
+/** The body of `POST /v1/goals`. */
+export const newGoalSchema = z.strictObject({
+  text: storableText.trim().min(1).max(requestLimits.maxTextChars),
+  session: storableText.trim().min(1).max(200).optional(),
+  budget: z
+    .strictObject({
+      steps: z.int().min(1).max(100_000).optional(),
+      wall_ms: z
+        .int()
+        .min(1000)
+        .max(366 * 86_400_000)
+        .optional(),
+      tokens: z.int().min(1).max(10_000_000_000).optional(),
+      usd: z.number().min(0).max(1_000_000).optional(),
+    })
+    .optional(),
+  planning: z
+    .union([z.enum(["adaptive", "every-step"]), z.strictObject({ every_n: z.int().min(1).max(1000) })])
+    .optional(),
+  priority: z.int().min(-100).max(100).optional(),
+  attachments: z.array(newAttachmentSchema).max(requestLimits.maxAttachments).optional(),
+  /** Reserved: refused rather than taken and not called. */
+  callback_url: z
+    .custom<undefined>(
+      (value) => value === undefined,
+      "is not called by this version; watch the events of the goal instead",
+    )
+    .optional(),
+  labels: z
+    .record(storableText.min(1).max(100), storableText.max(requestLimits.maxLabelChars))
+    .refine(
+      (labels) => Object.keys(labels).length <= requestLimits.maxLabels,
+      `at most ${requestLimits.maxLabels} entries`,
+    )
+    .optional(),
+});
+export type NewGoalRequest = z.input<typeof newGoalSchema>;
+
+export const taskResourceSchema = z.object({
+  id: z.string(),
+  key: z.string(),
+  text: z.string(),
+  status: z.enum(taskStatuses),
+  attempt: z.int(),
+  depth: z.int(),
+  parent: z.string().nullable(),
+  depends_on: z.array(z.string()),
+  tools: z.array(z.string()),
+  evidence: z.array(z.unknown()),
+  hint: z.string().nullable(),
+  result: z.string().nullable(),
+  reason: z.string().nullable(),
+  created_at: instant,
+  started_at: instant.nullable(),
+  ended_at: instant.nullable(),
+});
+export type TaskResource = z.output<typeof taskResourceSchema>;
+
+/** A goal as a list shows it. */
+export const goalSummarySchema = z.object({
+  id: z.string(),
+  status: z.enum(goalStatuses),
+  text: z.string(),
+  session: z.string().nullable(),
+  reason: z.string().nullable(),
+  detail: z.string().nullable(),
+  final_answer: z.string().nullable(),
+  /** Of the answer and the files it wrote: how many citations there are, and how many hold. */
+  citations: z.object({ total: z.int(), holding: z.int() }).nullable(),
+  planning: z.union([z.enum(["adaptive", "every-step"]), z.object({ every_n: z.int() })]),
+  priority: z.int(),
+  labels: z.record(z.string(), z.string()),
+  budget: z.object({ steps: z.int(), wall_ms: z.int(), tokens: z.int(), usd: z.number().nullable() }),
+  /** `usd` is null where the price of a call is not known. */
+  usage: z.object({ steps: z.int(), tokens: z.int(), usd: z.number().nullable() }),
+  created_at: instant,
+  started_at: instant.nullable(),
+  ended_at: instant.nullable(),
+});
+export type GoalSummary = z.output<typeof goalSummarySchema>;
+
+export const goalResourceSchema = goalSummarySchema.extend({ tasks: z.array(taskResourceSchema) });
+export type GoalResource = z.output<typeof goalResourceSchema>;
+
+export const listSchema = <Item extends z.ZodType>(item: Item) =>
+  z.object({ items: z.array(item), next_cursor: z.string().nullable() });
+
+export const eventResourceSchema = z.object({
+  /** The goal's own sequence, also the SSE id. */
+  seq: z.int(),
+  type: z.enum(eventTypes),
+  task: z.string().nullable(),
+  data: z.record(z.string(), z.unknown()),
+  at: instant,
+});
+export type EventResource = z.output<typeof eventResourceSchema>;
+
+export const stepResourceSchema = z.object({
+  /** `subject.attempt.seq`. */
+  id: z.string(),
+  number: z.int(),
+  task: z.string().nullable(),
+  stage: z.string(),
+  kind: z.enum(["model", "tool"]),
+  name: z.string(),
+  phase: z.enum(["intent", "result"]),
+  attempt: z.int(),
+  seq: z.int(),
+  ok: z.boolean(),
+  input: z.unknown(),
+  output: z.unknown(),
+  usage: z.object({
+    input_tokens: z.int(),
+    cached_input_tokens: z.int(),
+    output_tokens: z.int(),
+    reasoning_tokens: z.int(),
+    usd: z.number().nullable(),
+  }),
+  duration_ms: z.int(),
+  request_hash: z.string().nullable(),
+  at: instant,
+});
+export type StepResource = z.output<typeof stepResourceSchema>;
+
+/** `GET /v1/steps/:id`: with the model request rebuilt from the journal; `hash` is computed anew from it. */
+export const shownStepSchema = stepResourceSchema.extend({
+  request: z.object({ body: z.unknown(), hash: z.string(), recorded_hash: z.string() }).nullable(),
+});
+export type ShownStepResource = z.output<typeof shownStepSchema>;
+
+export const artifactResourceSchema = z.object({
+  path: z.string(),
+  size: z.int(),
+  version: z.int(),
+  hash: z.string(),
+  origin: z.enum(["attached", "written"]),
+  at: instant,
+});
+export type ArtifactResource = z.output<typeof artifactResourceSchema>;
+
+/** RFC 9457, with the fields that are wrong. */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: z.string(),
+  /** Names the request in the log. */
+  instance: z.string().optional(),
+  errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+});
+export type Problem = z.output<typeof problemSchema>;
+
+/** `GET /healthz`: whose server this is, so that a second start can tell its own. */
+export const healthSchema = z.object({ status: z.literal("ok"), instance: z.string(), version: z.string() });

@@ -1,0 +1,59 @@
+/**
+ * The one error that our own code throws. Expected results are returned unions instead; what is thrown is a fault,
+ * and says by `retry` whether trying again can help.
+ */
+export type ErrorCode =
+  | "invalid_input"
+  | "too_large"
+  | "unauthorized"
+  | "forbidden"
+  | "not_found"
+  | "conflict"
+  | "unsupported"
+  | "config"
+  | "store_unavailable"
+  | "queue_unavailable"
+  | "model_unavailable"
+  | "model_refused"
+  | "model_output"
+  | "context_length"
+  | "rate_limited"
+  | "timeout"
+  | "cancelled"
+  | "tool_failed"
+  | "internal";
+
+export type Retry = "never" | "backoff" | { readonly afterMs: number };
+
+export interface ErrorDetails {
+  readonly retry?: Retry;
+  readonly cause?: unknown;
+  /** What about the input is wrong, by field: for problem documents. */
+  readonly fields?: readonly FieldError[];
+}
+
+export interface FieldError {
+  /** A path into the input, `budget.steps` or `attachments[2].path`. */
+  readonly field: string;
+  readonly message: string;
+}
+
+export class OuterloopError extends Error {
+  override readonly name = "OuterloopError";
+  readonly code: ErrorCode;
+  readonly retry: Retry;
+  readonly fields: readonly FieldError[];
+
+  /** @param message what failed, of which id, and what to do about it */
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.retry = details.retry ?? "never";
+    this.fields = details.fields ?? [];
+  }
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

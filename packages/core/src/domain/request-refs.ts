@@ -1,0 +1,120 @@
+/**
+ * Between a model request and what the journal keeps of it (W4): parts once by hash, assistant turns and tool results by
+ * the steps that hold them. `rebuildRequest` gives the exact request back; its hash equals the recorded one.
+ */
+import { canonicalJson } from "./json.ts";
+import { outputSpecs } from "./plan.ts";
+import type { AssistantMessage, Message, ModelRequest, OutputSpec, ToolResult, ToolSpec } from "./model.ts";
+import type { MessageRef, ModelStep, RequestRefs, Step, ToolStep } from "./step.ts";
+
+export type HashText = (text: string) => string;
+
+export interface Kept {
+  readonly hash: string;
+  readonly body: string;
+}
+
+export interface DescribedRequest {
+  readonly refs: RequestRefs;
+  readonly requestHash: string;
+  /** Texts of this goal. */
+  readonly blobs: readonly Kept[];
+  /** Texts shared by all goals: system prompts and tool schemas. */
+  readonly prompts: readonly Kept[];
+}
+
+/** @param added what this request says that the one before it in the same attempt did not; user parts as texts */
+export function describeRequest(
+  request: ModelRequest,
+  added: readonly MessageRef[],
+  elided: readonly number[],
+  hash: HashText,
+): DescribedRequest {
+  const blobs = new Map<string, string>();
+  const keep = (text: string) => {
+    const key = hash(text);
+    blobs.set(key, text);
+    return key;
+  };
+  const tools = canonicalJson(request.tools);
+  const prompts = [request.system, tools].map((body) => ({ hash: hash(body), body }));
+  return {
+    refs: {
+      system: hash(request.system),
+      tools: hash(tools),
+      output: request.output?.name ?? null,
+      maxOutputTokens: request.maxOutputTokens,
+      added: added.map((ref) => (ref.role === "user" ? { role: "user", parts: ref.parts.map(keep) } : ref)),
+      elided,
+    },
+    requestHash: hash(canonicalJson(request)),
+    blobs: [...blobs].map(([key, body]) => ({ hash: key, body })),
+    prompts,
+  };
+}
+
+/**
+ * @param steps the journal of the same attempt and stage, up to and including `step`
+ * @param load the text of a hash; throws where it was forgotten
+ */
+export function rebuildRequest(step: ModelStep, steps: readonly Step[], load: (hash: string) => string): ModelRequest {
+  const bySeq = new Map(steps.map((each) => [each.seq, each]));
+  const elided = new Set(step.input.elided);
+  const models = steps.filter(
+    (each) => each.kind === "model" && each.seq <= step.seq && each.stage === step.stage,
+  ) as ModelStep[];
+  const messages = models
+    .toSorted((a, b) => a.seq - b.seq)
+    .flatMap((model) => model.input.added.map((ref) => rebuildMessage(ref, bySeq, elided, load)));
+  const output: OutputSpec | undefined =
+    step.input.output === null ? undefined : outputSpecs[step.input.output as keyof typeof outputSpecs];
+  return {
+    stage: step.stage,
+    system: load(step.input.system),
+    messages,
+    tools: JSON.parse(load(step.input.tools)) as ToolSpec[],
+    ...(output === undefined ? {} : { output }),
+    maxOutputTokens: step.input.maxOutputTokens,
+  };
+}
+
+function rebuildMessage(
+  ref: MessageRef,
+  bySeq: ReadonlyMap<number, Step>,
+  elided: ReadonlySet<number>,
+  load: (hash: string) => string,
+): Message {
+  switch (ref.role) {
+    case "user":
+      return { role: "user", parts: ref.parts.map(load) };
+    case "assistant": {
+      const step = bySeq.get(ref.seq);
+      if (step?.kind !== "model") throw new Error(`the journal has no model step ${ref.seq}`);
+      return assistantMessage(step, elided);
+    }
+    case "tool":
+      return {
+        role: "tool",
+        results: ref.seqs.map((seq) => {
+          const step = bySeq.get(seq);
+          if (step?.kind !== "tool") throw new Error(`the journal has no tool step ${seq}`);
+          return toolResult(step, elided);
+        }),
+      };
+  }
+}
+
+/** A tool step as the model reads it, left out where the request named it so. */
+export function toolResult(step: ToolStep, elided: ReadonlySet<number>): ToolResult {
+  const text = elided.has(step.seq)
+    ? `(left out to keep this short: ${step.output.text.length} characters)`
+    : step.output.text;
+  return { callId: step.output.callId, name: step.name, ok: step.ok, text };
+}
+
+/** An assistant's turn as it is sent back. Providers bind their opaque items to the exact conversation, so once something is left out they go too. */
+export function assistantMessage(step: ModelStep, elided: ReadonlySet<number>): AssistantMessage {
+  if (elided.size === 0) return step.output.message;
+  const { text, toolCalls } = step.output.message;
+  return { role: "assistant", text, toolCalls };
+}

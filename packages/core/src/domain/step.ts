@@ -1,0 +1,61 @@
+/** The journal (W4): what each step was given and what it answered, enough to go on after a crash and to replay. */
+import type { AssistantMessage, StopReason, Usage } from "./model.ts";
+import type { JsonObject } from "./json.ts";
+
+export type StepStage = "intake" | "plan" | "execute" | "reflect";
+
+/** A model request, by hashes of its parts: what was added to the conversation since the step before. */
+export interface RequestRefs {
+  readonly system: string;
+  /** Hash of the canonical JSON of the tool specs; they are kept once. */
+  readonly tools: string;
+  readonly output: string | null;
+  readonly maxOutputTokens: number;
+  readonly added: readonly MessageRef[];
+  /** Steps whose results were left out of this request to keep it short. */
+  readonly elided: readonly number[];
+}
+
+/** Assistant turns and tool results are in the journal already, so a message of theirs is only named. */
+export type MessageRef =
+  | { readonly role: "user"; readonly parts: readonly string[] }
+  | { readonly role: "assistant"; readonly seq: number }
+  | { readonly role: "tool"; readonly seqs: readonly number[] };
+
+export interface ModelStepOutput {
+  readonly message: AssistantMessage;
+  readonly stop: StopReason;
+  readonly provider: string;
+  readonly model: string;
+}
+
+export interface ToolStepOutput {
+  readonly callId: string;
+  readonly text: string;
+}
+
+interface StepBase {
+  readonly attempt: number;
+  readonly seq: number;
+  readonly stage: StepStage;
+  readonly durationMs: number;
+}
+
+export interface ModelStep extends StepBase {
+  readonly kind: "model";
+  readonly input: RequestRefs;
+  readonly output: ModelStepOutput;
+  readonly usage: Usage;
+  readonly costMicroUsd: number | null;
+  readonly requestHash: string;
+}
+
+export interface ToolStep extends StepBase {
+  readonly kind: "tool";
+  readonly name: string;
+  readonly args: JsonObject;
+  readonly ok: boolean;
+  readonly output: ToolStepOutput;
+}
+
+export type Step = ModelStep | ToolStep;

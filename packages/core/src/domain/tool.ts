@@ -1,0 +1,84 @@
+/** What a skill offers and what the executor knows of it. The registry and the built-in skills live in `@outerloop/skills`. */
+import type { z } from "zod";
+import type { GoalId, TaskId } from "./ids.ts";
+import type { Principal } from "./principal.ts";
+
+/**
+ * - `pure`: may run again (search, fetch, read). Its result is journaled.
+ * - `stored`: only describes writes to our database; they commit together with its journal entry, so exactly once.
+ * - `external`: reaches out. Its intent is journaled before it runs.
+ */
+export type ToolEffect = "pure" | "stored" | "external";
+
+/** A write that a stored tool asks for, as data (W10). */
+export type StoredWrite =
+  | { readonly kind: "file"; readonly mode: "write" | "append"; readonly path: string; readonly text: string }
+  | { readonly kind: "note"; readonly text: string };
+
+export type ToolOutcome =
+  | { readonly ok: true; readonly text: string; readonly writes?: readonly StoredWrite[] }
+  | { readonly ok: false; readonly text: string };
+
+export interface WorkspaceFile {
+  readonly path: string;
+  /** Size in bytes. */
+  readonly size: number;
+  /** The goal's counter at the last write to this path; grows with every write, so it serves as a cache key. */
+  readonly version: number;
+  readonly hash: string;
+}
+
+/** Reads a goal's files. Paths are workspace paths: relative, `/` as separator, no `..`. */
+export interface Workspace {
+  list(): Promise<readonly WorkspaceFile[]>;
+  /** The bytes of the newest version; undefined where there is no such file. */
+  read(path: string): Promise<Uint8Array | undefined>;
+}
+
+export interface RecalledMemory {
+  readonly id: string;
+  readonly kind: string;
+  readonly text: string;
+  readonly createdAt: string;
+  /** Cosine similarity to the query, 0–1. */
+  readonly similarity: number;
+}
+
+export interface FinishedTask {
+  readonly key: string;
+  readonly text: string;
+  readonly status: string;
+  readonly result: string;
+}
+
+/** What a tool may touch while it runs. Writes go out as data in its outcome. */
+export interface ToolContext {
+  readonly principal: Principal;
+  readonly goalId: GoalId;
+  readonly taskId: TaskId;
+  readonly signal: AbortSignal;
+  /** The same for every attempt at this call: an external receiver deduplicates by it. */
+  readonly idempotencyKey: string;
+  readonly workspace: Workspace;
+  recall(query: string, limit: number): Promise<readonly RecalledMemory[]>;
+  finishedTasks(): Promise<readonly FinishedTask[]>;
+}
+
+export interface Tool<Args = unknown> {
+  readonly name: string;
+  /** Changes when the tool's behaviour does; approvals are bound to it. */
+  readonly version: string;
+  readonly description: string;
+  readonly effect: ToolEffect;
+  readonly input: z.ZodType<Args>;
+  /** How long one call may take. */
+  readonly timeoutMs: number;
+  run(args: Args, context: ToolContext): Promise<ToolOutcome>;
+}
+
+/** A named bundle that offers tools. */
+export interface Skill {
+  readonly name: string;
+  readonly description: string;
+  readonly tools: readonly Tool<never>[];
+}

@@ -1,0 +1,11 @@
+export * from "./agent/index.ts";
+export { readConfig, type Config } from "./config.ts";
+export * from "./domain/index.ts";
+export { createLogger, traceIdOf, type Logger } from "./logging.ts";
+export { createMemory, type Memory } from "./memory/memory.ts";
+export { createMetrics, type Metrics } from "./metrics.ts";
+export * from "./models/index.ts";
+export * from "./queue/index.ts";
+export { runService, stopSignal } from "./service.ts";
+export { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
+export * from "./store/index.ts";

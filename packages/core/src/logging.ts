@@ -1,0 +1,23 @@
+/** pino with a constant event name and ids; no prompts, secrets or personal data. */
+import { createHash } from "node:crypto";
+import { pino, type Logger as PinoLogger } from "pino";
+
+export type Logger = Pick<PinoLogger, "debug" | "info" | "warn" | "error" | "child">;
+
+/**
+ * The trace that everything about a goal belongs to, in whichever process: 16 bytes in hex, as W3C Trace Context has it.
+ * Derived from the goal's id, so nobody needs to hand it on.
+ */
+export function traceIdOf(goalId: string): string {
+  return createHash("sha256").update(goalId).digest("hex").slice(0, 32);
+}
+
+const secretPaths = ["*.apiKey", "*.authorization", "*.password", "*.token"];
+
+/** @param destination stderr for a run in a terminal, where stdout is the story; stdout for a service */
+export function createLogger(service: string, level: string, destination: 1 | 2 = 1): Logger {
+  return pino(
+    { name: service, level, base: { service, pid: process.pid }, redact: { paths: secretPaths, censor: "[redacted]" } },
+    pino.destination({ fd: destination, sync: false }),
+  );
+}

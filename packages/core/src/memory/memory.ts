@@ -1,0 +1,51 @@
+/** Long-term memory: what was learned, found again by meaning. Owns recall (DESIGN §1.4); written by commits, never by itself. */
+import type { TenantId } from "../domain/ids.ts";
+import type { RecalledMemory } from "../domain/tool.ts";
+import type { Embedder } from "../models/provider.ts";
+import type { Db } from "../store/database.ts";
+import { nearestMemories, newestMemories, toVector } from "../store/memories.ts";
+
+export interface RecallOptions {
+  readonly tenantId: TenantId;
+  readonly query: string;
+  /** The most similar ones. */
+  readonly similar: number;
+  /** And the most recent ones, so that the window is deterministic whatever the model of meaning. */
+  readonly recent: number;
+  readonly signal: AbortSignal;
+}
+
+/** How often the same text may stand among what is looked at. */
+const repeats = 4;
+/** Below this a memory is about something else. */
+const minSimilarity = 0.15;
+
+export interface Memory {
+  recall(options: RecallOptions): Promise<RecalledMemory[]>;
+  /** A vector as pgvector reads it, with the name of the model that made it. */
+  embed(
+    texts: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly { readonly embedding: string; readonly embedding_model: string }[]>;
+}
+
+export function createMemory(db: Db, embedder: Embedder): Memory {
+  return {
+    async embed(texts, signal) {
+      const vectors = await embedder.embed(texts, signal);
+      return vectors.map((vector) => ({ embedding: toVector(vector), embedding_model: embedder.name }));
+    },
+
+    async recall({ tenantId, query, similar, recent, signal }) {
+      const [vector] = await embedder.embed([query], signal);
+      if (vector === undefined) return [];
+      // The same work done again leaves the same texts: one of each is enough, so more are looked at than are wanted.
+      const nearest = await nearestMemories(db, { tenantId, vector, model: embedder.name, limit: similar * repeats });
+      const newest = recent === 0 ? [] : await newestMemories(db, tenantId, recent * repeats);
+      const seen = new Set<string>();
+      const isNew = (memory: RecalledMemory) => !seen.has(memory.text) && seen.add(memory.text) !== undefined;
+      const chosen = nearest.filter((memory) => memory.similarity >= minSimilarity && isNew(memory)).slice(0, similar);
+      return [...chosen, ...newest.filter(isNew).slice(0, recent)];
+    },
+  };
+}

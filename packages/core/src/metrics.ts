@@ -1,0 +1,86 @@
+/** Names and shapes of all metrics, in one place. GenAI names follow OpenTelemetry's conventions where there is one. */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly tasks: Gauge<"stage" | "status">;
+  readonly oldestReady: Gauge;
+  readonly plansWanted: Gauge;
+  readonly stageSeconds: Histogram<"stage" | "outcome">;
+  readonly tokens: Counter<"stage" | "provider" | "model" | "type">;
+  readonly costUsd: Counter<"stage" | "provider" | "model">;
+  readonly toolSeconds: Histogram<"tool" | "outcome">;
+  readonly failures: Counter<"stage">;
+  readonly lostLocks: Counter;
+  readonly staleClaims: Counter<"stage">;
+  readonly reconciled: Counter<"what">;
+}
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  return {
+    registry,
+    tasks: new Gauge({
+      name: "outerloop_tasks",
+      help: "Live tasks by the stage that moves them next and their status",
+      labelNames: ["stage", "status"],
+      registers,
+    }),
+    oldestReady: new Gauge({
+      name: "outerloop_oldest_ready_task_seconds",
+      help: "Age of the oldest task that is ready and not begun; 0 when there is none",
+      registers,
+    }),
+    plansWanted: new Gauge({ name: "outerloop_plans_wanted", help: "Goals that wait for their planner", registers }),
+    stageSeconds: new Histogram({
+      name: "outerloop_stage_duration_seconds",
+      help: "From claim to the end of it, by stage and outcome",
+      labelNames: ["stage", "outcome"],
+      buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800],
+      registers,
+    }),
+    tokens: new Counter({
+      name: "outerloop_model_tokens_total",
+      help: "Model tokens by type: input, cached, output, reasoning",
+      labelNames: ["stage", "provider", "model", "type"],
+      registers,
+    }),
+    costUsd: new Counter({
+      name: "outerloop_model_cost_usd_total",
+      help: "Model cost where a price is known",
+      labelNames: ["stage", "provider", "model"],
+      registers,
+    }),
+    toolSeconds: new Histogram({
+      name: "outerloop_tool_duration_seconds",
+      help: "Tool calls",
+      labelNames: ["tool", "outcome"],
+      buckets: [0.005, 0.05, 0.5, 5, 60, 600],
+      registers,
+    }),
+    failures: new Counter({
+      name: "outerloop_task_failures_total",
+      help: "Tasks and plans that failed, by stage",
+      labelNames: ["stage"],
+      registers,
+    }),
+    lostLocks: new Counter({
+      name: "outerloop_lost_job_locks_total",
+      help: "BullMQ locks lost; no work is lost with them",
+      registers,
+    }),
+    staleClaims: new Counter({
+      name: "outerloop_stale_claims_total",
+      help: "Writes refused because their claim was taken over or ended",
+      labelNames: ["stage"],
+      registers,
+    }),
+    reconciled: new Counter({
+      name: "outerloop_reconciled_total",
+      help: "What the reconciler mended",
+      labelNames: ["what"],
+      registers,
+    }),
+  };
+}

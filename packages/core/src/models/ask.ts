@@ -1,0 +1,23 @@
+/** One model call with its duration and its metrics; shared by all stages. */
+import { storable } from "../domain/json.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Model, ModelRequest, ModelResponse } from "../domain/model.ts";
+
+export interface Asked {
+  readonly response: ModelResponse;
+  readonly durationMs: number;
+}
+
+export async function ask(model: Model, request: ModelRequest, metrics: Metrics, signal: AbortSignal): Promise<Asked> {
+  const start = performance.now();
+  const answer = await model(request, { signal });
+  const response = { ...answer, message: storable(answer.message) };
+  const labels = { stage: request.stage, provider: response.provider, model: response.model };
+  const { usage } = response;
+  metrics.tokens.inc({ ...labels, type: "input" }, usage.inputTokens - usage.cachedInputTokens);
+  metrics.tokens.inc({ ...labels, type: "cached" }, usage.cachedInputTokens);
+  metrics.tokens.inc({ ...labels, type: "output" }, usage.outputTokens - usage.reasoningTokens);
+  metrics.tokens.inc({ ...labels, type: "reasoning" }, usage.reasoningTokens);
+  if (response.costMicroUsd !== null) metrics.costUsd.inc(labels, response.costMicroUsd / 1e6);
+  return { response, durationMs: Math.round(performance.now() - start) };
+}

@@ -1,0 +1,14 @@
+export { ask, type Asked } from "./ask.ts";
+export { createAnthropic } from "./anthropic.ts";
+export type { Connection } from "./connection.ts";
+export { defaultTimeouts, type Timeouts } from "./live-call.ts";
+export type { ModelSettings } from "./model-settings.ts";
+export { createOpenAiChat } from "./openai-chat.ts";
+export { createOpenAiEmbedder } from "./openai-embedder.ts";
+export { createOpenAiResponses } from "./openai-responses.ts";
+export { costOf, priceTableDate } from "./prices.ts";
+export type { Embedder, Provider, ProviderResponse } from "./provider.ts";
+export { defaultRetryPolicy, withRetry, type RetryPolicy } from "./retry.ts";
+export { createModels, type ModelParts, type Models } from "./routes.ts";
+export { redact } from "./secrets.ts";
+export { readStructured, repairRequest, unusableAnswer, type StructuredRead } from "./structured.ts";

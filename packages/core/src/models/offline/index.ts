@@ -1,0 +1,1 @@
+export { createOfflineProvider } from "./provider.ts";

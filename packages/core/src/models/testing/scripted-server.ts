@@ -1,0 +1,147 @@
+/**
+ * A local server that speaks OpenAI's Responses and Chat Completions and Anthropic's Messages, streaming, and answers
+ * by a script that sees names of schemas and tools, never the wording of prompts. For tests of adapters and end to end.
+ *
+ * Our own, since aimock's matchers cannot see a Responses or Messages request's schema (it drops `text.format` and
+ * `output_config` before matching), nor say refusals, incomplete answers, cached tokens or malformed arguments there.
+ * The case suite runs against aimock too, so that this server's idea of the protocols is not only ours.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text as readText } from "node:stream/consumers";
+import type { JsonObject } from "../../domain/json.ts";
+import { noUsage } from "../../domain/model.ts";
+import { anthropicDialect } from "./dialect-anthropic.ts";
+import { chatDialect } from "./dialect-chat.ts";
+import { responsesDialect } from "./dialect-responses.ts";
+import type { Dialect, Frame, Script, ScriptedAnswer, Seen, SpokenAnswer } from "./wire.ts";
+
+export type { Protocol, Script, Scripted, Seen } from "./wire.ts";
+
+const dialects: readonly Dialect[] = [responsesDialect, chatDialect, anthropicDialect];
+
+export interface ScriptedServer {
+  /** For `OPENAI_BASE_URL`. */
+  readonly openAiBaseUrl: string;
+  /** For `ANTHROPIC_BASE_URL`. */
+  readonly anthropicBaseUrl: string;
+  /** Every model request so far. */
+  readonly seen: readonly Seen[];
+  /** Cuts open connections. */
+  close(): Promise<void>;
+}
+
+export interface ScriptedServerOptions {
+  /** What `GET /v1/models` lists. */
+  readonly models?: readonly string[];
+  /** The length of the vectors of `POST /v1/embeddings`; they are filled with the text's length. */
+  readonly dimensions?: number;
+}
+
+export async function startScriptedServer(
+  script: Script,
+  options: ScriptedServerOptions = {},
+): Promise<ScriptedServer> {
+  const seen: Seen[] = [];
+  const server = createServer((request, response) => {
+    answer(request, response, script, options, seen).catch((error: unknown) => {
+      // A script that throws shows as an answer that no retry hides.
+      if (!response.headersSent)
+        sendJson(response, 400, { error: { message: `script: ${String(error)}`, type: "script" } });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    openAiBaseUrl: `${url}/v1`,
+    anthropicBaseUrl: url,
+    seen,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  script: Script,
+  options: ScriptedServerOptions,
+  seen: Seen[],
+): Promise<void> {
+  const { pathname } = new URL(request.url ?? "/", "http://localhost");
+  if (pathname.endsWith("/models")) {
+    const data = (options.models ?? []).map((id) => ({ id, object: "model", created: 0, owned_by: "test" }));
+    return sendJson(response, 200, { object: "list", data });
+  }
+  const body = JSON.parse(await readText(request)) as JsonObject;
+  if (pathname.endsWith("/embeddings")) return sendJson(response, 200, embeddings(body, options.dimensions ?? 4));
+  const dialect = dialects.find(({ path }) => path.test(pathname));
+  if (!dialect) return sendJson(response, 404, { error: { message: `no such path: ${pathname}`, type: "not_found" } });
+
+  const hungUp = new Promise<void>((resolve) => response.once("close", () => response.writableFinished || resolve()));
+  const current: Seen = {
+    protocol: dialect.protocol,
+    model: body["model"] as string,
+    number: seen.length + 1,
+    body,
+    headers: request.headers,
+    hungUp,
+    ...dialect.read(body),
+  };
+  seen.push(current);
+  const scripted = await script(current);
+  if (scripted === "hang") return;
+  if ("error" in scripted)
+    return sendJson(response, scripted.error.status, dialect.sayError(scripted.error), scripted.error.headers);
+  stream(response, dialect, scripted, current);
+}
+
+function stream(response: ServerResponse, dialect: Dialect, scripted: ScriptedAnswer, seen: Seen): void {
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const { head, tail } = dialect.say(fill(scripted, seen));
+  for (const frame of head) response.write(render(frame));
+  if (scripted.after === "hang") return;
+  // Destroyed only after what was said has left, so that the client sees the break in the middle.
+  if (scripted.after === "break") return void response.write(": breaking\n\n", () => response.destroy());
+  for (const frame of tail) response.write(render(frame));
+  response.end();
+}
+
+function fill(scripted: ScriptedAnswer, { number, model }: Seen): SpokenAnswer {
+  const { json, refusal, reasoning, usage = noUsage } = scripted;
+  const calls = (scripted.toolCalls ?? []).map(({ name, args, id }, index) => ({
+    id: id ?? `call_${number}_${index}`,
+    name,
+    argsText: typeof args === "string" ? args : JSON.stringify(args),
+  }));
+  const implied = refusal ? "refusal" : calls.length > 0 ? "tool_calls" : "end";
+  const text = scripted.text ?? (json === undefined ? "" : JSON.stringify(json));
+  return { id: `r${number}`, model, text, refusal, reasoning, calls, usage, stop: scripted.stop ?? implied };
+}
+
+function render({ event, data }: Frame): string {
+  const text = typeof data === "string" ? data : JSON.stringify(data);
+  return `${event ? `event: ${event}\n` : ""}data: ${text}\n\n`;
+}
+
+function embeddings(body: JsonObject, dimensions: number): object {
+  const texts = body["input"] as readonly string[];
+  const data = texts.map((text, index) => ({
+    object: "embedding",
+    index,
+    embedding: Array(dimensions).fill(text.length),
+  }));
+  return { object: "list", model: body["model"], data, usage: { prompt_tokens: 0, total_tokens: 0 } };
+}
+
+function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+}

@@ -1,0 +1,150 @@
+/** What each provider is sent, in its own words: the shapes that the case suite cannot compare across protocols. */
+import { afterEach, expect, test } from "vitest";
+import type { ModelRequest } from "../domain/model.ts";
+import { outputSpecs } from "../domain/plan.ts";
+import { createAnthropic } from "./anthropic.ts";
+import { createOpenAiChat } from "./openai-chat.ts";
+import { createOpenAiResponses } from "./openai-responses.ts";
+import type { Provider } from "./provider.ts";
+import { startScriptedServer, type ScriptedServer } from "./testing/scripted-server.ts";
+
+const parameters = { type: "object", properties: {}, required: [], additionalProperties: false };
+const request: ModelRequest = {
+  stage: "execute",
+  system: "You answer.",
+  messages: [{ role: "user", parts: ["one", "two"] }],
+  tools: [{ name: "list_files", description: "lists", parameters }],
+  output: outputSpecs.verdict,
+  maxOutputTokens: 500,
+};
+
+let server: ScriptedServer;
+afterEach(() => server.close());
+
+/** Two turns: the first thinks and calls a tool, whose failure the second is told. Returns both requests as sent. */
+async function converse(create: (server: ScriptedServer) => Provider, model: string) {
+  server = await startScriptedServer(({ number }) =>
+    number === 1
+      ? { reasoning: "thought", text: "Looking.", toolCalls: [{ name: "list_files", args: {}, id: "call_1" }] }
+      : { text: "ok" },
+  );
+  const provider = create(server);
+  const options = { signal: new AbortController().signal };
+  const { message } = await provider.generate(model, request, options);
+  const results = [{ callId: "call_1", name: "list_files", ok: false, text: "no files" }];
+  const next: ModelRequest = { ...request, messages: [...request.messages, message, { role: "tool", results }] };
+  await provider.generate(model, next, options);
+  // The same turn as another provider's: nothing opaque, but all that was said.
+  await provider.generate(`${model}-other`, next, options);
+  return server.seen.map(({ body }) => body);
+}
+
+test("Responses", async () => {
+  const [first, second, plain] = await converse(
+    ({ openAiBaseUrl }) => createOpenAiResponses({ baseURL: openAiBaseUrl }),
+    "gpt-6.1-sol",
+  );
+  expect(first).toEqual({
+    model: "gpt-6.1-sol",
+    instructions: "You answer.",
+    input: [
+      {
+        role: "user",
+        content: [
+          { type: "input_text", text: "one" },
+          { type: "input_text", text: "two" },
+        ],
+      },
+    ],
+    max_output_tokens: 500,
+    store: false,
+    stream: true,
+    include: ["reasoning.encrypted_content"],
+    tools: [{ type: "function", name: "list_files", description: "lists", parameters, strict: true }],
+    text: { format: { type: "json_schema", name: "verdict", schema: outputSpecs.verdict.schema, strict: true } },
+  });
+  const output = { type: "function_call_output", call_id: "call_1", output: "Error: no files" };
+  expect(second?.["input"]).toMatchObject([
+    { role: "user" },
+    { type: "reasoning", id: "rs_r1", summary: [], encrypted_content: "thought" },
+    { type: "message", role: "assistant", content: [{ type: "output_text", text: "Looking." }] },
+    { type: "function_call", call_id: "call_1", name: "list_files", arguments: "{}" },
+    output,
+  ]);
+  expect(plain?.["input"]).toEqual([
+    expect.objectContaining({ role: "user" }),
+    { role: "assistant", content: "Looking." },
+    { type: "function_call", call_id: "call_1", name: "list_files", arguments: "{}" },
+    output,
+  ]);
+});
+
+test("Chat Completions of a compatible server", async () => {
+  const [first, second, plain] = await converse(
+    ({ openAiBaseUrl }) => createOpenAiChat({ baseURL: openAiBaseUrl }),
+    "qwen",
+  );
+  expect(first).toEqual({
+    model: "qwen",
+    messages: [
+      { role: "system", content: "You answer." },
+      { role: "user", content: "one\n\ntwo" },
+    ],
+    max_tokens: 500,
+    stream: true,
+    stream_options: { include_usage: true },
+    tools: [{ type: "function", function: { name: "list_files", description: "lists", parameters } }],
+    response_format: {
+      type: "json_schema",
+      json_schema: { name: "verdict", schema: outputSpecs.verdict.schema, strict: true },
+    },
+  });
+  const calls = [{ id: "call_1", type: "function", function: { name: "list_files", arguments: "{}" } }];
+  const assistant = { role: "assistant", content: "Looking.", tool_calls: calls };
+  const result = { role: "tool", tool_call_id: "call_1", content: "Error: no files" };
+  expect((second!["messages"] as unknown[]).slice(2)).toEqual([{ ...assistant, reasoning_content: "thought" }, result]);
+  expect((plain!["messages"] as unknown[]).slice(2)).toEqual([assistant, result]);
+});
+
+test("Messages", async () => {
+  const [first, second, plain] = await converse(
+    ({ anthropicBaseUrl }) => createAnthropic({ baseURL: anthropicBaseUrl }),
+    "claude-opus-5-5",
+  );
+  expect(first).toEqual({
+    model: "claude-opus-5-5",
+    system: "You answer.",
+    messages: [
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "one" },
+          { type: "text", text: "two" },
+        ],
+      },
+    ],
+    max_tokens: 500,
+    stream: true,
+    tools: [{ name: "list_files", description: "lists", input_schema: parameters, strict: true }],
+    output_config: { format: { type: "json_schema", schema: { title: "verdict", ...outputSpecs.verdict.schema } } },
+  });
+  const said = [
+    { type: "text", text: "Looking." },
+    { type: "tool_use", id: "call_1", name: "list_files", input: {} },
+  ];
+  const result = {
+    role: "user",
+    content: [{ type: "tool_result", tool_use_id: "call_1", content: "no files", is_error: true }],
+  };
+  const thinking = { type: "thinking", thinking: "thought", signature: "signed" };
+  expect((second!["messages"] as unknown[]).slice(1)).toEqual([
+    { role: "assistant", content: [thinking, ...said] },
+    result,
+  ]);
+  expect((plain!["messages"] as unknown[]).slice(1)).toEqual([{ role: "assistant", content: said }, result]);
+});
+
+test("no environment variable of an SDK is needed, and a server without a key is sent none of ours", async () => {
+  await converse(({ anthropicBaseUrl }) => createAnthropic({ baseURL: anthropicBaseUrl }), "claude-opus-5-5");
+  expect(JSON.stringify(server.seen[0]?.headers)).toContain("no-key");
+});

@@ -1,0 +1,219 @@
+/**
+ * BullMQ on Redis/Valkey or on Postgres, chosen by configuration; nothing above this folder knows which. Jobs carry ids
+ * and nothing else, are tried once, and can all be made again from Postgres (DESIGN §1.1).
+ */
+import { createPostgresBackend, Queue, runMigrations, Worker, type Job, type WorkerOptions } from "bullmq";
+import { Redis } from "ioredis";
+import pg from "pg";
+import { OuterloopError } from "../domain/errors.ts";
+import type { DueJob, QueueName } from "../store/commit.ts";
+import type { Database } from "../store/database.ts";
+import type { JobPayload } from "./payload.ts";
+
+export const queueNames = ["plan", "execute", "reflect"] as const satisfies readonly QueueName[];
+
+export type JobQueue = Queue<JobPayload>;
+export type JobWorker = Worker<JobPayload>;
+export type QueueJob = Job<JobPayload>;
+
+export interface QueueBackend {
+  readonly kind: "redis" | "postgres";
+  readonly queues: Readonly<Record<QueueName, JobQueue>>;
+  createWorker(name: QueueName): JobWorker;
+  /** Makes connections of its own for publishing and subscribing; null on the Postgres backend. */
+  connectRedis(): Redis | null;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface QueueOptions {
+  readonly redisUrl: string | null;
+  /** Finished jobs that stay for Bull Board. */
+  readonly keepCompleted: number;
+  readonly keepFailed: number;
+  /** Separates what shares one Redis, as in tests. */
+  readonly prefix: string;
+}
+
+/** Recovery after a 20 s outage took 0.7 s with this cap and 17.7 s without. */
+const maxReconnectDelayMs = 1000;
+/** A job's lock, extended by the worker shell; losing it is a metric, not a loss of work. */
+export const jobLockMs = 30_000;
+
+/**
+ * `maxStalledCount: 0`: a job is never run a second time by BullMQ, only by our own dispatch. A fetch blocks for up to
+ * `drainDelay` seconds; a new job wakes it, unless its connection broke unnoticed.
+ */
+const workerOptions = {
+  autorun: false,
+  maxStalledCount: 0,
+  stalledInterval: 30_000,
+  lockDuration: jobLockMs,
+  drainDelay: 5,
+} as const satisfies Partial<WorkerOptions>;
+/** No connection that could break: polling less keeps an idle process idle. */
+const embeddedOptions = { drainDelay: 30 } as const satisfies Partial<WorkerOptions>;
+
+export async function openQueueBackend(database: Database, options: QueueOptions): Promise<QueueBackend> {
+  return options.redisUrl === null
+    ? openPostgresBackend(database, options)
+    : openRedisBackend(options.redisUrl, options);
+}
+
+function defaultJobOptions(options: QueueOptions) {
+  return {
+    attempts: 1,
+    removeOnComplete: { count: options.keepCompleted },
+    removeOnFail: { count: options.keepFailed },
+  };
+}
+
+async function openRedisBackend(url: string, options: QueueOptions): Promise<QueueBackend> {
+  const retryStrategy = (times: number) => Math.min(times * 100, maxReconnectDelayMs);
+  // A producer fails at once while Redis is away (the reconciler sends it later); a worker waits for it.
+  const producer = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    retryStrategy,
+    connectTimeout: 5000,
+    lazyConnect: true,
+  });
+  const connections: Redis[] = [producer];
+  producer.on("error", () => undefined);
+  await producer.connect().catch((cause: unknown) => {
+    producer.disconnect();
+    throw new OuterloopError(
+      "config",
+      "REDIS_URL: Redis cannot be reached. Start it, or unset REDIS_URL to queue in Postgres.",
+      { cause },
+    );
+  });
+  const policy = /maxmemory_policy:(\S+)/.exec(await producer.info("memory"))?.[1];
+  if (policy !== undefined && policy !== "noeviction") {
+    producer.disconnect();
+    throw new OuterloopError(
+      "config",
+      `REDIS_URL: this Redis evicts keys (maxmemory-policy ${policy}), which loses jobs. Fix: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file.`,
+    );
+  }
+  const connectRedis = () => {
+    const connection = new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
+    connection.on("error", () => undefined);
+    connections.push(connection);
+    return connection;
+  };
+  const queues = createQueues(
+    (name) =>
+      new Queue<JobPayload>(name, {
+        connection: producer,
+        prefix: options.prefix,
+        defaultJobOptions: defaultJobOptions(options),
+      }),
+  );
+  return {
+    kind: "redis",
+    queues,
+    createWorker: (name) =>
+      quiet(
+        new Worker<JobPayload>(name, null, { ...workerOptions, connection: connectRedis(), prefix: options.prefix }),
+      ),
+    connectRedis,
+    ping: async () => void (await producer.ping()),
+    close: async () => {
+      await Promise.allSettled(Object.values(queues).map((queue) => queue.close()));
+      for (const connection of connections) connection.disconnect();
+    },
+  };
+}
+
+async function openPostgresBackend(database: Database, options: QueueOptions): Promise<QueueBackend> {
+  const client = await database.pool.connect();
+  try {
+    await runMigrations(client, "bullmq");
+    // The embedded database is one session: what BullMQ names without a schema must be found on it too.
+    if (database.url === null) await client.query("SET search_path = public, bullmq");
+  } finally {
+    client.release();
+  }
+  // A pool of its own, so that blocking waits and LISTEN never take a connection from the store.
+  const pool =
+    database.url === null
+      ? database.pool
+      : new pg.Pool({
+          connectionString: database.url,
+          max: 12,
+          options: "-c search_path=bullmq,public",
+          application_name: "outerloop-queue",
+          keepAlive: true,
+        });
+  if (database.url !== null) {
+    pool.on("error", () => undefined);
+    pool.on("connect", (connected) => void connected.on("error", () => undefined));
+  }
+  const queues = createQueues((name) =>
+    quiet(
+      new Queue<JobPayload>(
+        name,
+        { connection: pool, defaultJobOptions: defaultJobOptions(options) } as never,
+        createPostgresBackend as never,
+      ),
+    ),
+  );
+  return {
+    kind: "postgres",
+    queues,
+    createWorker: (name) =>
+      quiet(
+        new Worker<JobPayload>(
+          name,
+          null,
+          { ...workerOptions, ...(database.url === null && embeddedOptions), connection: pool } as never,
+          createPostgresBackend as never,
+        ),
+      ),
+    connectRedis: () => null,
+    ping: async () => void (await pool.query("SELECT 1")),
+    close: async () => {
+      await Promise.allSettled(Object.values(queues).map((queue) => queue.close()));
+      if (database.url !== null) await pool.end();
+    },
+  };
+}
+
+/** Connection errors repeat at every try; the queue's health is told by metrics and by `ping`. */
+function quiet<Emitter extends { on(event: "error", listener: () => void): unknown }>(emitter: Emitter): Emitter {
+  emitter.on("error", () => undefined);
+  return emitter;
+}
+
+function createQueues(create: (name: QueueName) => JobQueue): Record<QueueName, JobQueue> {
+  return { plan: quiet(create("plan")), execute: quiet(create("execute")), reflect: quiet(create("reflect")) };
+}
+
+/** Adds jobs in bulk, a round trip a queue. An id that is there already is left alone by BullMQ. */
+export async function addJobs(backend: QueueBackend, jobs: readonly DueJob[]): Promise<void> {
+  for (const name of queueNames) {
+    const own = jobs.filter((job) => job.queue === name);
+    if (own.length === 0) continue;
+    await backend.queues[name].addBulk(
+      own.map((job) => ({
+        name,
+        data: { goal: job.goal, tasks: job.tasks },
+        opts: { jobId: job.job, lifo: job.front },
+      })),
+    );
+  }
+}
+
+/** Which of these jobs their queue no longer moves: missing, or finished. */
+export async function findLostJobs(
+  backend: QueueBackend,
+  jobs: readonly { readonly queue: QueueName; readonly job: string }[],
+): Promise<{ readonly queue: QueueName; readonly job: string }[]> {
+  const states = await Promise.all(
+    jobs.map(async (job) => ({ job, state: await backend.queues[job.queue].getJobState(job.job) })),
+  );
+  return states
+    .filter(({ state }) => state === "unknown" || state === "completed" || state === "failed")
+    .map(({ job }) => job);
+}

@@ -1,0 +1,95 @@
+/**
+ * Notices that a claim in work was lost: its task was cancelled, or somebody took it over. One query a second for all
+ * claims of the process, none when there are none. A write with a stale fence is refused anyway (W3); this only ends
+ * model and tool calls early.
+ */
+import type { Logger } from "../logging.ts";
+import { messageOf } from "../domain/errors.ts";
+import type { LeaseId } from "../domain/ids.ts";
+import { listOwnClaims, releaseOwnClaim, type OwnClaim } from "../store/claims.ts";
+import type { Db } from "../store/database.ts";
+
+export interface ClaimWatch {
+  /** Aborts `onLost` when the row's fence is no longer this one. Returns what ends the watch. */
+  watch(kind: "task" | "goal", id: string, fence: number, lost: AbortController): () => void;
+  stop(): void;
+}
+
+const everyMs = 1000;
+/** Longer than from a claim's commit to its work's begin. */
+const sweepEveryMs = 5000;
+
+interface Watched {
+  readonly kind: "task" | "goal";
+  readonly id: string;
+  readonly fence: number;
+  readonly lost: AbortController;
+}
+
+export function startClaimWatch(db: Db, lease: LeaseId, log: Logger): ClaimWatch {
+  const watched = new Set<Watched>();
+  let looking = false;
+
+  async function look(): Promise<void> {
+    for (const kind of ["task", "goal"] as const) {
+      const own = [...watched].filter((each) => each.kind === kind);
+      if (own.length === 0) continue;
+      const rows = await db
+        .selectFrom(kind === "task" ? "tasks" : "goals")
+        .select(["id", "fence"])
+        .where(
+          "id",
+          "in",
+          own.map((each) => each.id),
+        )
+        .execute();
+      const fences = new Map(rows.map((row) => [row.id, row.fence]));
+      for (const each of own) if (fences.get(each.id) !== each.fence) each.lost.abort(new Error("the claim was lost"));
+    }
+  }
+
+  /** Claims under our lease that nobody here works on, as of the last sweep. */
+  let suspects: readonly OwnClaim[] = [];
+
+  /**
+   * A claim whose reply was lost, or whose end could not be written, would be held for as long as this process lives. So
+   * what is ours in the database but in nobody's hands in two sweeps is given back.
+   */
+  async function sweep(): Promise<void> {
+    const idle = (await listOwnClaims(db, lease)).filter(
+      (claim) => ![...watched].some((each) => each.id === claim.id && each.fence === claim.fence),
+    );
+    const leaked = idle.filter((claim) => suspects.some((each) => each.id === claim.id && each.fence === claim.fence));
+    suspects = idle;
+    for (const claim of leaked) {
+      log.warn({ event: "claim_leaked", [claim.kind]: claim.id, fence: claim.fence });
+      await releaseOwnClaim(db, lease, claim);
+    }
+  }
+
+  const sweeper = setInterval(() => {
+    void sweep().catch((thrown: unknown) => log.debug({ event: "claim_sweep_failed", error: messageOf(thrown) }));
+  }, sweepEveryMs);
+  sweeper.unref();
+
+  const timer = setInterval(() => {
+    if (looking || watched.size === 0) return;
+    looking = true;
+    void look()
+      .catch((thrown: unknown) => log.debug({ event: "claim_watch_failed", error: messageOf(thrown) }))
+      .finally(() => (looking = false));
+  }, everyMs);
+  timer.unref();
+
+  return {
+    watch(kind, id, fence, lost) {
+      const entry = { kind, id, fence, lost };
+      watched.add(entry);
+      return () => watched.delete(entry);
+    },
+    stop: () => {
+      clearInterval(timer);
+      clearInterval(sweeper);
+    },
+  };
+}

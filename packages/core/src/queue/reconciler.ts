@@ -1,0 +1,69 @@
+/**
+ * Sends again what the queue lost and takes over what a dead process left (W8). Every service runs one; any number at
+ * once do no harm, since each change is guarded. It never decides anything about a goal: it only wakes whoever does.
+ */
+import type { Logger } from "../logging.ts";
+import type { Metrics } from "../metrics.ts";
+import { messageOf } from "../domain/errors.ts";
+import type { DueJob } from "../store/commit.ts";
+import { dispatchDue } from "../store/claims.ts";
+import type { Db } from "../store/database.ts";
+import {
+  findUnclaimedJobs,
+  forgetJobs,
+  releaseDeadClaims,
+  tenantsWithDueWork,
+  wakePlanners,
+} from "../store/reconcile.ts";
+import { addJobs, findLostJobs, type QueueBackend } from "./backend.ts";
+
+/** Rows of one kind that one round takes on. */
+const batch = 500;
+/** A job that was sent this long ago and that nobody claimed is looked up. */
+const graceMs = 3000;
+
+export interface ReconcilerParts {
+  readonly db: Db;
+  readonly queue: QueueBackend;
+  readonly tenantCap: number;
+  readonly metrics: Metrics;
+}
+
+export async function reconcileOnce({ db, queue, tenantCap, metrics }: ReconcilerParts): Promise<void> {
+  const released = await releaseDeadClaims(db, batch);
+  const woken = await wakePlanners(db, batch);
+  const unclaimed = await findUnclaimedJobs(db, graceMs, batch);
+  const lost = unclaimed.length === 0 ? [] : await findLostJobs(queue, unclaimed);
+  if (lost.length > 0) await forgetJobs(db, lost);
+  for (const tenant of await tenantsWithDueWork(db))
+    await addJobs(queue, await dispatchDue<DueJob>(db, tenant, tenantCap, batch));
+  metrics.reconciled.inc({ what: "dead_claim" }, released);
+  metrics.reconciled.inc({ what: "woken_plan" }, woken);
+  metrics.reconciled.inc({ what: "lost_job" }, lost.length);
+}
+
+export function startReconciler(parts: ReconcilerParts, everyMs: number, log: Logger): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  let round: Promise<void> = Promise.resolve();
+  const next = () => {
+    if (stopping.signal.aborted) return;
+    // Spread, so that replicas which started together do not ask together.
+    timer = setTimeout(
+      () => {
+        round = reconcileOnce(parts)
+          .catch((thrown: unknown) => log.warn({ event: "reconcile_failed", error: messageOf(thrown) }))
+          .then(next);
+      },
+      everyMs * (0.75 + Math.random() / 2),
+    );
+  };
+  next();
+  return {
+    async stop() {
+      stopping.abort();
+      clearTimeout(timer);
+      await round;
+    },
+  };
+}

@@ -1,0 +1,144 @@
+/**
+ * The worker shell: takes jobs while it has slots, hands their tasks to a stage's `handle`, and tells BullMQ how each job
+ * ended, for Bull Board to show. Knows nothing of what a stage does. It is not responsible for retries, timeouts or
+ * state: those are rows.
+ *
+ * - A job is fetched only while a slot is free, so work never waits on a full worker while another is idle.
+ * - Losing a job's lock ends nothing (W8); it is counted.
+ */
+import type { Logger } from "../logging.ts";
+import { messageOf } from "../domain/errors.ts";
+import type { QueueName } from "../store/commit.ts";
+import { jobLockMs, type QueueBackend, type QueueJob } from "./backend.ts";
+import { payloadSchema, type JobPayload } from "./payload.ts";
+import { Slots } from "./slots.ts";
+
+/** One claimed task (or goal, for the planner). Resolves with why it failed, for people, or null. Never throws for what a stage can expect. */
+export type Run = (draining: AbortSignal) => Promise<string | null>;
+
+export interface StageHandler {
+  /** Claims at most `limit` of what a job names. What it leaves is dispatched again by whoever leaves it. */
+  claim(payload: JobPayload, limit: number): Promise<readonly Run[]>;
+}
+
+export interface WorkerShellOptions {
+  readonly queue: QueueName;
+  readonly slots: number;
+  /** How long a drain waits for running steps. */
+  readonly drainMs: number;
+}
+
+export interface WorkerShell {
+  readonly slots: Slots;
+  /** Takes no new work, lets running steps finish and hands the rest back. Resolves when nothing runs, or at the deadline. */
+  drain(): Promise<void>;
+}
+
+/** Of a failed job's reason, as Bull Board shows it. */
+const maxFailureChars = 4000;
+/** Given to a fetch under way when its worker closes. */
+const closingFetchMs = 250;
+/** After a fetch that failed, as when Redis is away. */
+const fetchRetryMs = 1000;
+
+export function startWorker(
+  backend: QueueBackend,
+  handler: StageHandler,
+  options: WorkerShellOptions,
+  log: Logger,
+  onLockLost: () => void,
+): WorkerShell {
+  const worker = backend.createWorker(options.queue);
+  const slots = new Slots(options.slots);
+  const stopping = new AbortController();
+  const running = new Map<string, { readonly job: QueueJob; readonly token: string; readonly done: Promise<void> }>();
+  let fetches = 0;
+
+  async function claim(job: QueueJob): Promise<readonly Run[]> {
+    const payload = payloadSchema.safeParse(job.data);
+    if (!payload.success) throw new Error(`not a job of ours: ${payload.error.message}`);
+    return handler.claim(payload.data, slots.free);
+  }
+
+  async function work(job: QueueJob, token: string, runs: readonly Run[]): Promise<void> {
+    const outcomes = await Promise.allSettled(runs.map((run) => run(stopping.signal).finally(() => slots.give(1))));
+    const failures = outcomes.flatMap((outcome) =>
+      outcome.status === "rejected" ? [messageOf(outcome.reason)] : outcome.value === null ? [] : [outcome.value],
+    );
+    await end(job, token, failures);
+  }
+
+  async function end(job: QueueJob, token: string, failures: readonly string[]): Promise<void> {
+    try {
+      if (failures.length === 0) await job.moveToCompleted(null as never, token, false);
+      else await job.moveToFailed(failureOf(failures), token, false);
+    } catch (thrown) {
+      // "Missing lock" and "Missing key" are normal after an outage: the job is gone, its work is safe in Postgres.
+      log.debug({ event: "job_end_unrecorded", queue: options.queue, job: job.id, error: messageOf(thrown) });
+    }
+  }
+
+  async function loop(): Promise<void> {
+    await worker.waitUntilReady();
+    await worker.startStalledCheckTimer();
+    // Ends when the shell drains.
+    while (!stopping.signal.aborted) {
+      await slots.whenFree(stopping.signal);
+      if (stopping.signal.aborted) break;
+      try {
+        const token = `${worker.id}:${fetches++}`;
+        const job = await worker.getNextJob(token);
+        if (job?.id === undefined) continue;
+        const id = job.id;
+        // The next fetch waits for the claim, since that says how many slots are left.
+        const runs = await claim(job).catch(async (thrown: unknown) => {
+          log.warn({ event: "claim_failed", queue: options.queue, job: id, error: messageOf(thrown) });
+          await end(job, token, [messageOf(thrown)]);
+          return null;
+        });
+        if (runs === null) continue;
+        slots.take(runs.length);
+        running.set(id, { job, token, done: work(job, token, runs).finally(() => running.delete(id)) });
+      } catch (thrown) {
+        if (stopping.signal.aborted) break;
+        log.warn({ event: "job_fetch_failed", queue: options.queue, error: messageOf(thrown) });
+        await new Promise((resolve) => setTimeout(resolve, fetchRetryMs));
+      }
+    }
+  }
+
+  const extend = setInterval(() => {
+    for (const { job, token } of running.values()) void job.extendLock(token, jobLockMs).catch(onLockLost);
+  }, jobLockMs / 3);
+  extend.unref();
+
+  const ended = loop().catch((thrown: unknown) => {
+    if (!stopping.signal.aborted)
+      log.error({ event: "worker_loop_ended", queue: options.queue, error: messageOf(thrown) });
+  });
+
+  return {
+    slots,
+    async drain() {
+      stopping.abort();
+      const deadline = new Promise<void>((resolve) => setTimeout(resolve, options.drainMs).unref());
+      await Promise.race([Promise.allSettled([...running.values()].map((each) => each.done)), deadline]);
+      clearInterval(extend);
+      // BullMQ's own close waits without end for a fetch that blocks, and on its Postgres backend such a fetch never
+      // returns. A job that it takes in this very moment is sent again by the reconciler.
+      await Promise.race([worker.close(true).catch(() => undefined), deadline]);
+      await Promise.race([
+        ended,
+        deadline,
+        new Promise<void>((resolve) => setTimeout(resolve, closingFetchMs).unref()),
+      ]);
+    },
+  };
+}
+
+/** People read why the tasks failed; where this worker stood when it said so is no help to them. */
+function failureOf(failures: readonly string[]): Error {
+  const failure = new Error(failures.join("\n").slice(0, maxFailureChars));
+  failure.stack = failure.message;
+  return failure;
+}

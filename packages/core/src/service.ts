@@ -1,0 +1,60 @@
+/** How a service starts and stops: one `ready` line, a drain on SIGTERM or SIGINT, exit 0. */
+import { readConfig, type Config } from "./config.ts";
+import { messageOf, OuterloopError } from "./domain/errors.ts";
+import { startProbeServer } from "./probe-server.ts";
+import { openRuntime, type Runtime } from "./runtime.ts";
+
+export interface ServiceOptions {
+  readonly name: string;
+  /** Whether it serves watchers. */
+  readonly listens?: boolean;
+  /** Starts its work; returns what the `ready` line says. Its workers drain with the runtime; `closers` run before. */
+  start(
+    runtime: Runtime,
+    config: Config,
+  ): Promise<{ readonly ready: Readonly<Record<string, unknown>>; close?(): Promise<void> }>;
+}
+
+/** Runs until it is told to stop. A set-up that fails says what is wrong on stderr and exits with 1. */
+export async function runService(options: ServiceOptions): Promise<void> {
+  try {
+    const config = readConfig();
+    const runtime = await openRuntime(config, {
+      service: options.name,
+      ...(options.listens === undefined ? {} : { listens: options.listens }),
+    });
+    const started = await options.start(runtime, config);
+    const probes = config.probePort === null ? null : await startProbeServer(runtime, config.host, config.probePort);
+    runtime.log.info({
+      event: "ready",
+      ...started.ready,
+      ...(probes === null ? {} : { probePort: probes.port }),
+    });
+    await stopSignal();
+    runtime.log.info({ event: "draining" });
+    await started.close?.();
+    await runtime.close();
+    await probes?.close();
+    runtime.log.info({ event: "stopped" });
+    process.exit(0);
+  } catch (thrown) {
+    process.stderr.write(
+      `${options.name}: ${thrown instanceof OuterloopError ? thrown.message : thrown instanceof Error ? thrown.stack : messageOf(thrown)}\n`,
+    );
+    process.exit(1);
+  }
+}
+
+/** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once: claims run out by their lease. */
+export function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.on(signal, () => {
+        if (asked) process.exit(130);
+        asked = true;
+        resolve();
+      });
+    }
+  });
+}

@@ -1,0 +1,130 @@
+/** Claims (W3): who may write now. A claim bumps the fence and names the lease; what a worker needs to go on comes with it. */
+import { sql } from "kysely";
+import type { Goal } from "../domain/goal.ts";
+import type { GoalId, LeaseId, TaskId } from "../domain/ids.ts";
+import type { Step } from "../domain/step.ts";
+import type { Task } from "../domain/task.ts";
+import type { Db } from "./database.ts";
+import { toGoal, toStep, toTask, type GoalRow } from "./rows.ts";
+
+export interface ClaimedTask {
+  readonly goal: Goal;
+  readonly task: Task;
+  readonly fence: number;
+  /** The journal of this attempt: empty, or what a crashed or handed back try left. */
+  readonly steps: readonly Step[];
+}
+
+export interface TaskClaims {
+  readonly claimed: readonly ClaimedTask[];
+  /** Set where tasks were handed back for want of slots, or a budget is spent: what this tenant has due must be dispatched again. */
+  readonly dispatchAgain: string | null;
+  /** The goal's newest event, where claiming made one. */
+  readonly eventSeq: number | null;
+}
+
+export async function claimTasks(
+  db: Db,
+  goalId: GoalId,
+  queue: "execute" | "reflect",
+  taskIds: readonly TaskId[],
+  lease: LeaseId,
+  limit: number,
+): Promise<TaskClaims> {
+  const { rows } = await sql<{
+    reply: { tasks: string[]; left?: string[]; spent?: string; event_seq?: number; tenant?: string };
+  }>`
+    SELECT claim_tasks(${goalId}, ${queue}, ${sql.val([...taskIds])}::text[], ${lease}, ${limit}::integer) AS reply`.execute(
+    db,
+  );
+  const reply = rows[0]?.reply;
+  const ids = reply?.tasks ?? [];
+  const dispatchAgain = (reply?.left?.length ?? 0) > 0 || reply?.spent !== undefined ? (reply?.tenant ?? null) : null;
+  if (ids.length === 0) return { claimed: [], dispatchAgain, eventSeq: null };
+  const [goalRow, taskRows] = await Promise.all([
+    db.selectFrom("goals").selectAll().where("id", "=", goalId).executeTakeFirstOrThrow(),
+    db.selectFrom("tasks").selectAll().where("id", "in", ids).orderBy("number").execute(),
+  ]);
+  const claimed = await Promise.all(
+    taskRows.map(async (row) => ({
+      goal: toGoal(goalRow),
+      task: toTask(row),
+      fence: row.fence,
+      steps: await loadSteps(db, goalRow, row.id, row.attempt),
+    })),
+  );
+  return { claimed, dispatchAgain, eventSeq: reply?.event_seq ?? null };
+}
+
+export interface ClaimedGoal {
+  readonly goal: Goal;
+  readonly row: GoalRow;
+  readonly fence: number;
+  /** The journal of intake and of this round of planning. */
+  readonly steps: readonly Step[];
+}
+
+export async function claimGoal(db: Db, goalId: GoalId, lease: LeaseId): Promise<ClaimedGoal | undefined> {
+  const { rows } = await sql<{ reply: { claimed: boolean } }>`SELECT claim_goal(${goalId}, ${lease}) AS reply`.execute(
+    db,
+  );
+  if (rows[0]?.reply.claimed !== true) return undefined;
+  const row = await db.selectFrom("goals").selectAll().where("id", "=", goalId).executeTakeFirstOrThrow();
+  const round = row.plan_round + 1;
+  const steps = [...(await loadSteps(db, row, goalId, 0)), ...(await loadSteps(db, row, goalId, round))];
+  return { goal: toGoal(row), row, fence: row.fence, steps };
+}
+
+/** The finished steps of one attempt, in order. Served by the primary key of the day's partition. */
+export async function loadSteps(
+  db: Db,
+  key: Pick<GoalRow, "retention" | "goal_day">,
+  subjectId: string,
+  attempt: number,
+): Promise<Step[]> {
+  const rows = await db
+    .selectFrom("steps")
+    .selectAll()
+    .where("retention", "=", key.retention)
+    .where("goal_day", "=", key.goal_day)
+    .where("subject_id", "=", subjectId)
+    .where("attempt", "=", attempt)
+    .where("phase", "=", "result")
+    .orderBy("seq")
+    .execute();
+  return rows.map(toStep);
+}
+
+/** Puts what is due for these tenants on its way; returns the jobs to add. */
+export async function dispatchDue<Job>(db: Db, tenantId: string, cap: number, limit: number): Promise<readonly Job[]> {
+  const { rows } = await sql<{
+    jobs: Job[];
+  }>`SELECT dispatch_due(${tenantId}, ${cap}::integer, ${limit}::integer) AS jobs`.execute(db);
+  return rows[0]?.jobs ?? [];
+}
+
+export interface OwnClaim {
+  readonly kind: "task" | "goal";
+  readonly id: string;
+  readonly fence: number;
+}
+
+/** What this lease holds. Served by the indexes of claimed tasks and goals. */
+export async function listOwnClaims(db: Db, lease: LeaseId): Promise<OwnClaim[]> {
+  const { rows } = await sql<OwnClaim>`
+    SELECT 'task' AS kind, id, fence FROM tasks WHERE lease_id = ${lease} AND status IN ('running', 'reflecting')
+    UNION ALL
+    SELECT 'goal', id, fence FROM goals WHERE lease_id = ${lease} AND ended_at IS NULL`.execute(db);
+  return rows;
+}
+
+/** Gives a claim back as a dead process's would be: the next one takes the next fence. */
+export async function releaseOwnClaim(db: Db, lease: LeaseId, claim: OwnClaim): Promise<void> {
+  await db
+    .updateTable(claim.kind === "task" ? "tasks" : "goals")
+    .set({ lease_id: null, fence: sql`fence + 1`, dispatched_at: null })
+    .where("id", "=", claim.id)
+    .where("fence", "=", claim.fence)
+    .where("lease_id", "=", lease)
+    .execute();
+}

@@ -1,0 +1,159 @@
+/** Opens the database of either size; nothing above this module knows which one it is (DESIGN §4). */
+import { mkdir } from "node:fs/promises";
+import { Kysely, PostgresDialect, sql, type Transaction } from "kysely";
+import pg from "pg";
+import { OuterloopError } from "../domain/errors.ts";
+import type { Principal } from "../domain/principal.ts";
+import { EmbeddedPool } from "./embedded-pool.ts";
+import type { Schema } from "./schema.ts";
+
+export type Db = Kysely<Schema>;
+export type Trx = Transaction<Schema>;
+
+export type DatabaseOptions =
+  | { readonly kind: "embedded"; readonly folder: string | null }
+  | {
+      readonly kind: "server";
+      readonly url: string;
+      readonly maxConnections: number;
+      readonly applicationName: string;
+    };
+
+export interface Database {
+  readonly kind: "embedded" | "server";
+  readonly db: Db;
+  /** A `pg.Pool` or what looks like one: for BullMQ's Postgres backend and LISTEN. */
+  readonly pool: pg.Pool;
+  /** Connection settings for another pool; null where there is only this one. */
+  readonly url: string | null;
+  close(): Promise<void>;
+}
+
+/** A statement that runs longer has lost its plan or waits for a lock that nobody gives back. */
+const statementTimeoutMs = 60_000;
+
+/** Numbers stay numbers (all our bigints are below 2^53) and a date stays the day it is, whatever the time zone. */
+const int8 = 20;
+const date = 1082;
+
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  switch (options.kind) {
+    case "embedded":
+      return openEmbedded(options.folder);
+    case "server":
+      return openServer(options);
+  }
+}
+
+async function openEmbedded(folder: string | null): Promise<Database> {
+  // Loaded only here: a cluster's processes never pay for the WASM build.
+  const [{ PGlite }, { vector }] = await Promise.all([
+    import("@electric-sql/pglite"),
+    import("@electric-sql/pglite-pgvector"),
+  ]);
+  if (folder !== null) await mkdir(folder, { recursive: true });
+  const pglite = await PGlite.create({
+    ...(folder === null ? {} : { dataDir: folder }),
+    extensions: { vector },
+    parsers: { [int8]: Number, [date]: (value) => value },
+  });
+  const pool = new EmbeddedPool(pglite) as unknown as pg.Pool;
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return {
+    kind: "embedded",
+    db,
+    pool,
+    url: null,
+    close: async () => {
+      await db.destroy();
+      await pglite.close();
+    },
+  };
+}
+
+async function openServer(options: Extract<DatabaseOptions, { kind: "server" }>): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: statementTimeoutMs,
+    keepAlive: true,
+    types: {
+      getTypeParser: ((oid: number, format?: "text" | "binary") =>
+        oid === int8
+          ? Number
+          : oid === date
+            ? (value: string) => value
+            : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+    },
+  });
+  // An idle connection that the server ends is replaced by the next query; without a listener it would end the process.
+  pool.on("error", () => undefined);
+  // And so would one that breaks while a query has it: the query fails by itself.
+  pool.on("connect", (client) => void client.on("error", () => undefined));
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return { kind: "server", db, pool, url: options.url, close: () => db.destroy() };
+}
+
+/**
+ * Runs as the role by which people reach data: every row it sees is its tenant's. A worker's principal runs as the owner
+ * and names the tenant in its guards.
+ */
+export function asPrincipal<Result>(
+  db: Db,
+  principal: Principal,
+  work: (trx: Trx) => Promise<Result>,
+): Promise<Result> {
+  return guardStore(
+    db.transaction().execute(async (trx) => {
+      if (principal.kind === "key") {
+        await sql`SELECT set_config('outerloop.tenant', ${principal.tenantId}, true), set_config('role', 'outerloop_api', true)`.execute(
+          trx,
+        );
+      }
+      return work(trx);
+    }),
+  );
+}
+
+/** Throws where Postgres does not answer. */
+export async function pingDatabase(db: Db): Promise<void> {
+  await sql`SELECT 1`.execute(db);
+}
+
+/** Connection trouble becomes `store_unavailable`, which may be tried again; everything else stays as it is. */
+export async function guardStore<Result>(query: Promise<Result>): Promise<Result> {
+  try {
+    return await query;
+  } catch (thrown) {
+    if (isConnectionError(thrown))
+      throw new OuterloopError(
+        "store_unavailable",
+        "Postgres cannot be reached; nothing was changed or the outcome is unknown.",
+        { retry: "backoff", cause: thrown },
+      );
+    throw thrown;
+  }
+}
+
+const networkCodes = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EHOSTUNREACH",
+  "EAI_AGAIN",
+]);
+
+/** Network errors, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and what pg says without a code. */
+export function isConnectionError(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  const code = "code" in thrown ? String(thrown.code) : "";
+  if (networkCodes.has(code) || /^(08|53|57P)/.test(code)) return true;
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed/.test(
+    thrown.message,
+  );
+}

@@ -1,0 +1,36 @@
+export * from "./artifacts.ts";
+export {
+  claimGoal,
+  claimTasks,
+  dispatchDue,
+  listOwnClaims,
+  releaseOwnClaim,
+  loadSteps,
+  type ClaimedGoal,
+  type ClaimedTask,
+} from "./claims.ts";
+export * from "./commit.ts";
+export { loadTexts } from "./blobs.ts";
+export {
+  asPrincipal,
+  guardStore,
+  isConnectionError,
+  openDatabase,
+  type Database,
+  type DatabaseOptions,
+  type Db,
+} from "./database.ts";
+export { eventsAfter, newestEvents } from "./events.ts";
+export * from "./goals.ts";
+export * from "./steer.ts";
+export * from "./submit.ts";
+export { createId, sha256 } from "./ids.ts";
+export { getStep, listSteps, stepId, type ShownStep } from "./journal.ts";
+export { ensureAdminKey, findPrincipal, generateKey } from "./keys.ts";
+export { notesOf } from "./memories.ts";
+export { dropLease, renewLease } from "./leases.ts";
+export { ensurePartitions, migrate } from "./migrate.ts";
+export * from "./reconcile.ts";
+export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
+export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
+export { journalModelCall, type JournaledModelCall } from "./step-rows.ts";

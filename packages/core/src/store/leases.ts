@@ -1,0 +1,35 @@
+/** A process's lease (W3): one row, renewed; every claim names it, so a dead process is noticed by its row alone. */
+import { sql } from "kysely";
+import type { LeaseId } from "../domain/ids.ts";
+import type { Db } from "./database.ts";
+
+export interface LeaseHolder {
+  readonly id: LeaseId;
+  readonly service: string;
+  readonly host: string;
+  readonly pid: number;
+}
+
+/** Writes or renews: a process that was stopped for long takes its own lease up again; its claims are guarded by their fences. */
+export async function renewLease(db: Db, holder: LeaseHolder, leaseMs: number): Promise<void> {
+  await sql`
+    INSERT INTO leases (id, service, host, pid, expires_at)
+    VALUES (${holder.id}, ${holder.service}, ${holder.host}, ${holder.pid}, clock_timestamp() + make_interval(secs => ${leaseMs / 1000}))
+    ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at`.execute(db);
+}
+
+export async function dropLease(db: Db, id: LeaseId): Promise<void> {
+  await db.deleteFrom("leases").where("id", "=", id).execute();
+}
+
+/** The embedded database has one process at a time: whatever lease is there at its start belongs to a dead one. */
+export async function dropAllLeases(db: Db): Promise<void> {
+  await db.deleteFrom("leases").execute();
+}
+
+/** Rows of processes that are long dead, after everything they held was given up. */
+export async function dropOldLeases(db: Db): Promise<void> {
+  await sql`DELETE FROM leases WHERE expires_at < clock_timestamp() - interval '1 hour' AND NOT EXISTS (SELECT FROM tasks WHERE lease_id = leases.id)`.execute(
+    db,
+  );
+}

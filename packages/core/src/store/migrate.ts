@@ -1,0 +1,49 @@
+/** Applies `migrations/NNNN-verb-noun.{up,down}.sql` in order, each once, in one transaction, one process at a time. */
+import { readdir, readFile } from "node:fs/promises";
+import { sql, type Kysely } from "kysely";
+import { Migrator, type Migration, type MigrationProvider } from "kysely/migration";
+import { messageOf, OuterloopError } from "../domain/errors.ts";
+import type { Db } from "./database.ts";
+
+const migrationsFolder = new URL("../../../../migrations/", import.meta.url);
+
+class SqlFiles implements MigrationProvider {
+  async getMigrations(): Promise<Record<string, Migration>> {
+    const files = await readdir(migrationsFolder);
+    const names = files.filter((file) => file.endsWith(".up.sql")).map((file) => file.slice(0, -".up.sql".length));
+    return Object.fromEntries(
+      names.toSorted().map((name) => [name, { up: run(`${name}.up.sql`), down: run(`${name}.down.sql`) }]),
+    );
+  }
+}
+
+function run(file: string) {
+  return async (db: Kysely<never>) => {
+    await sql.raw(await readFile(new URL(file, migrationsFolder), "utf8")).execute(db);
+  };
+}
+
+/** @param target a migration's name to go forward or back to; the newest without it. Returns what was done. */
+export async function migrate(db: Db, target?: string): Promise<readonly string[]> {
+  const migrator = new Migrator({ db, provider: new SqlFiles() });
+  const { error, results } = target === undefined ? await migrator.migrateToLatest() : await migrator.migrateTo(target);
+  if (error !== undefined) {
+    const failed = results?.find((result) => result.status === "Error")?.migrationName;
+    throw new OuterloopError("store_unavailable", `Migration ${failed ?? "set-up"} failed: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  return (results ?? []).map(
+    (result) => `${result.direction === "Up" ? "applied" : "reverted"} ${result.migrationName}`,
+  );
+}
+
+/** Days for which history partitions stand ready: a process that is not restarted makes more in time. */
+const partitionDaysAhead = 3;
+
+/** Makes the partitions of yesterday (clocks differ), today and the days to come. Safe to repeat. */
+export async function ensurePartitions(db: Db): Promise<void> {
+  await sql`
+    SELECT ensure_history_partition(r, current_date + d)
+    FROM unnest(ARRAY['standard']) r, generate_series(-1, ${partitionDaysAhead}::integer) d`.execute(db);
+}

@@ -1,0 +1,84 @@
+/** From rows to the domain's types, in one place. */
+import type { Goal, GoalStatus } from "../domain/goal.ts";
+import type { GoalId, TaskId, TenantId } from "../domain/ids.ts";
+import type { Evidence } from "../domain/plan.ts";
+import type {
+  ModelStep,
+  RequestRefs,
+  Step,
+  StepStage,
+  ToolStep,
+  ModelStepOutput,
+  ToolStepOutput,
+} from "../domain/step.ts";
+import type { JsonObject } from "../domain/json.ts";
+import type { Task, TaskStatus } from "../domain/task.ts";
+import type { Selectable } from "kysely";
+import type { GoalsTable, StepsTable, TasksTable } from "./schema.ts";
+
+export type GoalRow = Selectable<GoalsTable>;
+export type TaskRecord = Selectable<TasksTable>;
+export type StepRecord = Selectable<StepsTable>;
+
+export function toGoal(row: GoalRow): Goal {
+  return {
+    id: row.id as GoalId,
+    tenantId: row.tenant_id as TenantId,
+    sessionId: row.session_id,
+    text: row.text,
+    status: row.status as GoalStatus,
+    createdAt: row.created_at,
+    planRound: row.plan_round,
+  };
+}
+
+export function toTask(row: TaskRecord): Task {
+  return {
+    id: row.id as TaskId,
+    tenantId: row.tenant_id as TenantId,
+    goalId: row.goal_id as GoalId,
+    key: row.key,
+    number: row.number,
+    parentId: row.parent_id as TaskId | null,
+    rootId: row.root_id as TaskId,
+    text: row.text,
+    tools: row.tools as readonly string[],
+    evidence: row.evidence as readonly Evidence[],
+    difficulty: row.difficulty,
+    depth: row.depth,
+    status: row.status as TaskStatus,
+    attempt: row.attempt,
+    hint: row.hint,
+    result: row.result,
+    reason: row.reason,
+    wakes: row.wakes,
+  };
+}
+
+export function toStep(row: StepRecord): Step {
+  const base = { attempt: row.attempt, seq: row.seq, stage: row.stage as StepStage, durationMs: row.duration_ms };
+  if (row.kind === "model") {
+    return {
+      ...base,
+      kind: "model",
+      input: row.input as RequestRefs,
+      output: row.output as ModelStepOutput,
+      usage: {
+        inputTokens: row.input_tokens,
+        cachedInputTokens: row.cached_input_tokens,
+        outputTokens: row.output_tokens,
+        reasoningTokens: row.reasoning_tokens,
+      },
+      costMicroUsd: row.cost_micro_usd,
+      requestHash: row.request_hash ?? "",
+    } satisfies ModelStep;
+  }
+  return {
+    ...base,
+    kind: "tool",
+    name: row.name,
+    args: row.input as JsonObject,
+    ok: row.ok,
+    output: row.output as ToolStepOutput,
+  } satisfies ToolStep;
+}

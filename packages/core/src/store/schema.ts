@@ -1,0 +1,234 @@
+/** The tables as Kysely sees them. Migrations are the truth; this follows them. */
+import type { ColumnType, Generated } from "kysely";
+
+type Json = ColumnType<unknown, string, string>;
+type Instant = ColumnType<Date, Date | string | undefined, Date | string>;
+type NullableInstant = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
+
+export interface TenantsTable {
+  id: string;
+  name: string;
+  created_at: Generated<Date>;
+}
+
+export interface ApiKeysTable {
+  id: string;
+  tenant_id: string;
+  name: string;
+  role: string;
+  hash: Uint8Array;
+  created_at: Generated<Date>;
+  revoked_at: NullableInstant;
+}
+
+export interface LeasesTable {
+  id: string;
+  service: string;
+  host: string;
+  pid: number;
+  started_at: Generated<Date>;
+  expires_at: Instant;
+}
+
+export interface SessionsTable {
+  tenant_id: string;
+  id: string;
+  created_at: Generated<Date>;
+}
+
+export interface GoalsTable {
+  id: string;
+  tenant_id: string;
+  session_id: string | null;
+  retention: string;
+  goal_day: string;
+  text: string;
+  status: Generated<string>;
+  paused_from: string | null;
+  paused_at: NullableInstant;
+  reason: string | null;
+  detail: string | null;
+  answer: string | null;
+  citations: ColumnType<unknown, string | null | undefined, string | null>;
+  planning: string;
+  planning_every: number;
+  priority: number;
+  labels: Json;
+  created_by: string | null;
+  budget_steps: number;
+  budget_wall_ms: number;
+  budget_tokens: number;
+  budget_micro_usd: number | null;
+  steps_used: Generated<number>;
+  steps_reserved: Generated<number>;
+  tokens_used: Generated<number>;
+  cost_micro_usd: Generated<number>;
+  cost_unknown: Generated<boolean>;
+  exhausted: string | null;
+  event_seq: Generated<number>;
+  file_seq: Generated<number>;
+  step_seq: Generated<number>;
+  task_seq: Generated<number>;
+  live_tasks: Generated<number>;
+  plan_round: Generated<number>;
+  plan_wanted: Generated<number>;
+  done_since_plan: Generated<number>;
+  fence: Generated<number>;
+  lease_id: string | null;
+  expired_claims: Generated<number>;
+  plan_reserved: Generated<number>;
+  last_write: string | null;
+  dispatch: Generated<number>;
+  dispatched_at: NullableInstant;
+  job_id: string | null;
+  due_at: ColumnType<Date, Date | string | undefined, Date | string>;
+  deadline_at: Instant;
+  created_at: Generated<Date>;
+  started_at: NullableInstant;
+  ended_at: NullableInstant;
+}
+
+export interface TasksTable {
+  id: string;
+  tenant_id: string;
+  goal_id: string;
+  retention: string;
+  goal_day: string;
+  key: string;
+  number: number;
+  parent_id: string | null;
+  root_id: string;
+  text: string;
+  tools: Json;
+  evidence: Json;
+  difficulty: string;
+  depth: number;
+  priority: number;
+  status: string;
+  attempt: number;
+  blockers: number;
+  front: boolean;
+  hint: string | null;
+  result: string | null;
+  reason: string | null;
+  wakes: number;
+  wait: Json | null;
+  fence: number;
+  lease_id: string | null;
+  expired_claims: number;
+  steps_reserved: number;
+  last_write: string | null;
+  dispatch: number;
+  dispatched_at: NullableInstant;
+  job_id: string | null;
+  due_at: ColumnType<Date, Date | string | undefined, Date | string>;
+  created_at: Generated<Date>;
+  started_at: NullableInstant;
+  ended_at: NullableInstant;
+}
+
+export interface TaskDependenciesTable {
+  task_id: string;
+  depends_on: string;
+  goal_id: string;
+  tenant_id: string;
+}
+
+export interface IdempotencyKeysTable {
+  tenant_id: string;
+  key: string;
+  request_hash: string;
+  goal_id: string;
+  created_at: Generated<Date>;
+}
+
+interface HistoryKey {
+  retention: string;
+  goal_day: string;
+  tenant_id: string;
+  goal_id: string;
+}
+
+export interface StepsTable extends HistoryKey {
+  subject_id: string;
+  attempt: number;
+  seq: number;
+  phase: string;
+  stage: string;
+  kind: string;
+  name: string;
+  number: number;
+  input: Json;
+  output: Json | null;
+  ok: boolean;
+  request_hash: string | null;
+  input_tokens: number;
+  cached_input_tokens: number;
+  output_tokens: number;
+  reasoning_tokens: number;
+  cost_micro_usd: number | null;
+  duration_ms: number;
+  fence: number;
+  write_id: string;
+  at: Generated<Date>;
+}
+
+export interface BlobsTable extends HistoryKey {
+  hash: string;
+  body: string;
+}
+
+export interface EventsTable extends HistoryKey {
+  seq: number;
+  type: string;
+  task_id: string | null;
+  data: Json;
+  at: Generated<Date>;
+}
+
+export interface ArtifactsTable extends HistoryKey {
+  version: number;
+  path: string;
+  mode: string;
+  origin: string;
+  bytes: Uint8Array;
+  hash: string;
+  task_id: string | null;
+  at: Generated<Date>;
+}
+
+export interface PromptsTable {
+  hash: string;
+  body: string;
+  created_at: Generated<Date>;
+}
+
+export interface MemoryEntriesTable {
+  id: string;
+  tenant_id: string;
+  session_id: string | null;
+  goal_id: string | null;
+  task_id: string | null;
+  kind: string;
+  text: string;
+  embedding: string;
+  embedding_model: string;
+  created_at: Generated<Date>;
+}
+
+export interface Schema {
+  tenants: TenantsTable;
+  api_keys: ApiKeysTable;
+  leases: LeasesTable;
+  sessions: SessionsTable;
+  goals: GoalsTable;
+  tasks: TasksTable;
+  task_dependencies: TaskDependenciesTable;
+  idempotency_keys: IdempotencyKeysTable;
+  steps: StepsTable;
+  blobs: BlobsTable;
+  events: EventsTable;
+  artifacts: ArtifactsTable;
+  prompts: PromptsTable;
+  memory_entries: MemoryEntriesTable;
+}

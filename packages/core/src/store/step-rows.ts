@@ -1,0 +1,91 @@
+/** From a call that was made to what a commit journals of it. */
+import { describeRequest } from "../domain/request-refs.ts";
+import type { NewEvent } from "../domain/event.ts";
+import type { ModelRequest, ModelResponse } from "../domain/model.ts";
+import type { MessageRef, ModelStep, StepStage } from "../domain/step.ts";
+import type { Settlement, StepRow } from "./commit.ts";
+import { sha256 } from "./ids.ts";
+
+export interface ModelCall {
+  readonly attempt: number;
+  readonly seq: number;
+  readonly stage: StepStage;
+  readonly request: ModelRequest;
+  readonly added: readonly MessageRef[];
+  readonly elided: readonly number[];
+  readonly response: ModelResponse;
+  readonly durationMs: number;
+}
+
+export interface JournaledModelCall {
+  readonly step: ModelStep;
+  readonly row: StepRow;
+  readonly prompts: readonly { readonly hash: string; readonly body: string }[];
+  readonly blobs: readonly { readonly hash: string; readonly body: string }[];
+  readonly settle: Settlement;
+  readonly event: NewEvent;
+}
+
+/** @param task the task's id and key, null for steps of a planner */
+export function journalModelCall(
+  call: ModelCall,
+  task: { readonly id: string; readonly key: string } | null,
+): JournaledModelCall {
+  const { response } = call;
+  const described = describeRequest(call.request, call.added, call.elided, sha256);
+  const output = { message: response.message, stop: response.stop, provider: response.provider, model: response.model };
+  return {
+    step: {
+      kind: "model",
+      attempt: call.attempt,
+      seq: call.seq,
+      stage: call.stage,
+      durationMs: call.durationMs,
+      input: described.refs,
+      output,
+      usage: response.usage,
+      costMicroUsd: response.costMicroUsd,
+      requestHash: described.requestHash,
+    },
+    row: {
+      attempt: call.attempt,
+      seq: call.seq,
+      phase: "result",
+      stage: call.stage,
+      kind: "model",
+      name: `${response.provider}/${response.model}`,
+      input: described.refs,
+      output,
+      ok: true,
+      request_hash: described.requestHash,
+      input_tokens: response.usage.inputTokens,
+      cached_input_tokens: response.usage.cachedInputTokens,
+      output_tokens: response.usage.outputTokens,
+      reasoning_tokens: response.usage.reasoningTokens,
+      cost_micro_usd: response.costMicroUsd,
+      duration_ms: call.durationMs,
+    },
+    prompts: described.prompts,
+    blobs: described.blobs,
+    settle: {
+      steps: 1,
+      tokens: response.usage.inputTokens + response.usage.outputTokens,
+      cost_micro_usd: response.costMicroUsd ?? 0,
+      cost_unknown: response.costMicroUsd === null,
+    },
+    event: {
+      type: "step.model",
+      ...(task === null ? {} : { task: task.id }),
+      data: {
+        ...(task === null ? {} : { key: task.key }),
+        stage: call.stage,
+        attempt: call.attempt,
+        seq: call.seq,
+        model: `${response.provider}/${response.model}`,
+        tokens: response.usage.inputTokens + response.usage.outputTokens,
+        ms: call.durationMs,
+        calls: response.message.toolCalls.map((each) => each.name),
+      },
+    },
+  };
+}

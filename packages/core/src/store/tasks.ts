@@ -1,0 +1,69 @@
+/** Reads of tasks: for planners, executors and people. */
+import { sql } from "kysely";
+import type { GoalId, TaskId } from "../domain/ids.ts";
+import type { Task } from "../domain/task.ts";
+import type { Db, Trx } from "./database.ts";
+import { toTask, type TaskRecord } from "./rows.ts";
+
+export interface TaskInGoal {
+  readonly task: Task;
+  readonly row: TaskRecord;
+  /** Keys of what it depends on, splits resolved. */
+  readonly dependsOn: readonly string[];
+  readonly parentKey: string | null;
+}
+
+/** All tasks of a goal in the order in which they were made. */
+export async function listTasks(db: Db | Trx, goalId: GoalId): Promise<TaskInGoal[]> {
+  const rows = await db.selectFrom("tasks").selectAll().where("goal_id", "=", goalId).orderBy("number").execute();
+  const edges = await db
+    .selectFrom("task_dependencies")
+    .select(["task_id", "depends_on"])
+    .where("goal_id", "=", goalId)
+    .execute();
+  const keys = new Map(rows.map((row) => [row.id, row.key]));
+  return rows.map((row) => ({
+    task: toTask(row),
+    row,
+    dependsOn: edges
+      .filter((edge) => edge.task_id === row.id)
+      .map((edge) => keys.get(edge.depends_on) ?? edge.depends_on),
+    parentKey: row.parent_id === null ? null : (keys.get(row.parent_id) ?? null),
+  }));
+}
+
+/** What a task depends on, done tasks with their results. */
+export async function listDependencies(db: Db, taskId: TaskId): Promise<Task[]> {
+  const rows = await db
+    .selectFrom("task_dependencies as d")
+    .innerJoin("tasks as t", "t.id", "d.depends_on")
+    .selectAll("t")
+    .where("d.task_id", "=", taskId)
+    .orderBy("t.number")
+    .execute();
+  return rows.map(toTask);
+}
+
+export interface StageCount {
+  readonly status: string;
+  readonly count: number;
+}
+
+/** Live tasks by status over all tenants, and the age of the oldest that is ready and not begun: for metrics. */
+export async function measureBacklog(
+  db: Db,
+): Promise<{ readonly live: readonly StageCount[]; readonly oldestReadyMs: number; readonly plansWanted: number }> {
+  const { rows: live } = await sql<StageCount>`
+    SELECT t.status, count(*)::integer AS count FROM goals g JOIN tasks t ON t.goal_id = g.id
+    WHERE g.status IN ('queued', 'planning', 'running', 'waiting') AND t.status IN ('pending', 'ready', 'running', 'waiting', 'reflecting')
+    GROUP BY 1`.execute(db);
+  const { rows } = await sql<{ oldest_ms: number | null; plans: number }>`
+    SELECT extract(epoch FROM clock_timestamp() - min(due_at) FILTER (WHERE what = 'task')) * 1000 AS oldest_ms, count(*) FILTER (WHERE what = 'plan')::integer AS plans
+    FROM (
+      SELECT 'task' AS what, t.due_at FROM goals g JOIN tasks t ON t.goal_id = g.id
+      WHERE g.status IN ('planning', 'running') AND t.status = 'ready' AND t.due_at <= clock_timestamp()
+      UNION ALL
+      SELECT 'plan', due_at FROM goals WHERE status IN ('queued', 'running', 'planning') AND plan_wanted > 0 AND lease_id IS NULL
+    ) due`.execute(db);
+  return { live, oldestReadyMs: Number(rows[0]?.oldest_ms ?? 0), plansWanted: rows[0]?.plans ?? 0 };
+}

@@ -1,0 +1,136 @@
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { OuterloopError, type Skill } from "@outerloop/core/domain";
+import { createBuiltInSkills } from "./built-in.ts";
+import { createRegistry, maxResultChars } from "./registry.ts";
+import { createMemoryContext } from "./testing/memory-context.ts";
+import { defineTool } from "./tool.ts";
+
+function skillOf(name: string, run: (text: string, signal: AbortSignal) => Promise<string>, timeoutMs = 1000): Skill {
+  const tool = defineTool({
+    name,
+    version: "1",
+    description: "for a test",
+    effect: "pure",
+    timeoutMs,
+    input: z.object({ text: z.string(), count: z.int().nullish() }),
+    run: async (args, context) => ({ ok: true, text: await run(args.text, context.signal) }),
+  });
+  return { name: `${name}-skill`, description: "", tools: [tool] };
+}
+const echo = skillOf("echo", async (text) => text);
+const context = createMemoryContext();
+
+test("the built-in skills offer exactly the tools that the contract names", () => {
+  const names = createRegistry(createBuiltInSkills())
+    .specs()
+    .map((spec) => spec.name);
+  expect(names.sort()).toEqual([
+    "append_to_file",
+    "list_completed",
+    "list_files",
+    "read_file",
+    "recall",
+    "search_files",
+    "write_file",
+    "write_note",
+  ]);
+});
+
+test("a model is told of a tool as a JSON schema of an object", () => {
+  const [spec] = createRegistry([echo]).specs(["echo", "nothing"]);
+  expect(spec).toMatchObject({
+    name: "echo",
+    parameters: { type: "object", required: ["text"], properties: { text: { type: "string" } } },
+  });
+  expect(spec?.parameters).not.toHaveProperty("$schema");
+});
+
+test("a tool's name is given once, and a refused bundle leaves nothing behind", () => {
+  const registry = createRegistry([echo]);
+  const clash: Skill = {
+    name: "other",
+    description: "",
+    tools: [...skillOf("fresh", async () => "").tools, ...echo.tools],
+  };
+  expect(() => registry.register(clash)).toThrow(OuterloopError);
+  expect(registry.get("fresh")).toBeUndefined();
+});
+
+test("an unregistered bundle's tools are gone and may be registered again", () => {
+  const registry = createRegistry([echo]);
+  expect(registry.unregister("echo-skill")).toBe(true);
+  expect(registry.unregister("echo-skill")).toBe(false);
+  expect(registry.specs()).toEqual([]);
+  registry.register(echo);
+  expect(registry.get("echo")).toBeDefined();
+});
+
+test("an unknown tool is answered with those that exist", async () => {
+  expect(await createRegistry([echo]).run({ name: "ecko", args: {} }, context)).toEqual({
+    ok: false,
+    text: 'There is no tool "ecko". There are: echo.',
+  });
+});
+
+test("arguments that do not fit are answered with the field and what the tool takes", async () => {
+  const outcome = await createRegistry([echo]).run({ name: "echo", args: { count: "two" } }, context);
+  expect(outcome.ok).toBe(false);
+  expect(outcome.text).toMatch(/text: .*count: .*echo takes: text, count/s);
+});
+
+test("arguments that were no JSON are answered with what was sent", async () => {
+  const outcome = await createRegistry([echo]).run({ name: "echo", args: { malformed: '{"text":' } }, context);
+  expect(outcome).toMatchObject({ ok: false, text: expect.stringContaining('{"text":') });
+});
+
+test("a tool that throws is an error for the model to read; an outage is thrown, for the step to run again", async () => {
+  const broken = skillOf("broken", async () => Promise.reject(new Error("no such row")));
+  expect(await createRegistry([broken]).run({ name: "broken", args: { text: "" } }, context)).toEqual({
+    ok: false,
+    text: "broken failed: no such row",
+  });
+  const away = skillOf("away", async () =>
+    Promise.reject(new OuterloopError("store_unavailable", "connection refused", { retry: "backoff" })),
+  );
+  await expect(createRegistry([away]).run({ name: "away", args: { text: "" } }, context)).rejects.toMatchObject({
+    code: "store_unavailable",
+  });
+});
+
+test("a tool past its time is stopped, its signal aborted, and the model told", async () => {
+  let aborted = false;
+  const hung = skillOf(
+    "hung",
+    (_text, signal) => new Promise(() => signal.addEventListener("abort", () => (aborted = true))),
+    20,
+  );
+  const outcome = await createRegistry([hung]).run({ name: "hung", args: { text: "" } }, context);
+  expect(outcome).toMatchObject({ ok: false, text: expect.stringContaining("longer than 0.02 s") });
+  expect(aborted).toBe(true);
+});
+
+test("the caller's abort ends the call by throwing cancelled, so nothing is journaled for it", async () => {
+  const caller = new AbortController();
+  const hung = skillOf("hung", () => new Promise(() => undefined), 60_000);
+  const call = createRegistry([hung]).run(
+    { name: "hung", args: { text: "" } },
+    createMemoryContext({ signal: caller.signal }),
+  );
+  caller.abort();
+  await expect(call).rejects.toMatchObject({ code: "cancelled" });
+});
+
+test("an oversized result is cut and says how much is missing", async () => {
+  const outcome = await createRegistry([echo]).run(
+    { name: "echo", args: { text: "x".repeat(maxResultChars + 10) } },
+    context,
+  );
+  expect(outcome.text).toContain(`cut: 10 of ${maxResultChars + 10} characters left out`);
+});
+
+test("what Postgres cannot store is taken out of results", async () => {
+  expect((await createRegistry([echo]).run({ name: "echo", args: { text: "a\0b\uD83D" } }, context)).text).toBe(
+    "a\uFFFDb\uFFFD",
+  );
+});

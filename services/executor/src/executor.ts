@@ -1,0 +1,315 @@
+/**
+ * The executor's worker: claims ready tasks, runs the ReAct machine of `agent/execute.ts` and journals every step before
+ * the next begins (DESIGN §1.3). Whatever ends the process, another goes on from the journal in the same attempt.
+ *
+ * A run ends in one of four ways: the task moves on (reflecting, failed), its claim is given back (drain, pause, budget,
+ * a model that is away), or its claim is found lost, and nothing more is written.
+ */
+import {
+  ask,
+  defaultExecutionLimits,
+  executionParts,
+  hasTaskEnded,
+  journalModelCall,
+  listDependencies,
+  loadTexts,
+  messageOf,
+  nextExecutionMove,
+  OuterloopError,
+  sessionHistory,
+  traceIdOf,
+  workClaim,
+  claimTasks,
+  type AssistantMessage,
+  type ClaimedTask,
+  type Committed,
+  type ExecutionMove,
+  type ExecutionState,
+  type GoalRow,
+  type JobPayload,
+  type ModelStep,
+  type Run,
+  type Runtime,
+  type StageHandler,
+  type Step,
+  type TaskChange,
+  type TaskMove,
+  type TaskWrite,
+  type ToolSpec,
+  type WorkEnd,
+} from "@outerloop/core";
+import type { Registry } from "@outerloop/skills";
+import { createToolRunner, type ToolRunner } from "./tool-runner.ts";
+
+/** Memories that seed a task. */
+const recalledMemories = 5;
+const sessionTurns = 5;
+/** Before a task whose model was away is tried again. */
+const modelAwayMs = 5000;
+
+/** Tool calls of one turn that are looked at, whether they run or not. */
+const maxCallsPerTurn = 64;
+/** Before a task whose goal has its last steps reserved elsewhere looks again. */
+const budgetWaitMs = 1000;
+
+export function createExecutor(runtime: Runtime, registry: Registry): StageHandler {
+  return {
+    async claim(payload: JobPayload, limit: number): Promise<readonly Run[]> {
+      const { claimed, dispatchAgain, eventSeq } = await claimTasks(
+        runtime.db,
+        payload.goal,
+        "execute",
+        payload.tasks,
+        runtime.lease,
+        limit,
+      );
+      if (eventSeq !== null) runtime.bus.publish(payload.goal, eventSeq);
+      if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
+      return claimed.map((claim) => (draining) => runTask(runtime, registry, claim, draining));
+    },
+  };
+}
+
+function runTask(
+  runtime: Runtime,
+  registry: Registry,
+  claim: ClaimedTask,
+  draining: AbortSignal,
+): Promise<string | null> {
+  const { task, fence } = claim;
+  const log = runtime.log.child({
+    trace: traceIdOf(task.goalId),
+    goal: task.goalId,
+    task: task.id,
+    attempt: task.attempt,
+    fence,
+  });
+  log.info({ event: claim.steps.length === 0 ? "task_started" : "task_taken_up", steps: claim.steps.length });
+  const write = (): TaskWrite => ({ id: runtime.createId("write"), goal: task.goalId, task: task.id, fence });
+  const giveUp = (reason: string): TaskWrite => ({
+    ...write(),
+    move: { to: "failed", reason },
+    events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason } }],
+  });
+  const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
+  return workClaim(
+    runtime,
+    { stage: "execute", kind: "task", id: task.id, fence, log, giveUp, release },
+    (lost) => new Execution(runtime, registry, claim, lost).run(draining),
+    draining,
+  );
+}
+
+/** One claim's run. Holds what the loop needs; every write goes through `commit`. */
+class Execution {
+  readonly #runtime: Runtime;
+  readonly #claim: ClaimedTask;
+  readonly #lost: AbortSignal;
+  readonly #tools: readonly ToolSpec[];
+  readonly #toolRunner: ToolRunner;
+  #steps: readonly Step[];
+  #parts: readonly string[] = [];
+
+  constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
+    this.#runtime = runtime;
+    this.#claim = claim;
+    this.#lost = lost;
+    this.#tools = registry.specs(claim.task.tools.length > 0 ? claim.task.tools : undefined);
+    this.#toolRunner = createToolRunner(runtime, registry, claim, lost);
+    // A reflection that crashed may have journaled steps of its own in this attempt.
+    this.#steps = claim.steps.filter((step) => step.stage === "execute");
+  }
+
+  async run(draining: AbortSignal): Promise<WorkEnd> {
+    this.#parts = await this.#loadParts();
+    // Ends: the machine ends (see nextExecutionMove), or a commit says that this claim must.
+    for (;;) {
+      if (draining.aborted) return this.#release();
+      const move = nextExecutionMove(this.#state());
+      const end = await this.#perform(move);
+      if (end !== null) return end;
+    }
+  }
+
+  #state(): ExecutionState {
+    return {
+      task: this.#claim.task,
+      parts: this.#parts,
+      tools: this.#tools,
+      steps: this.#steps,
+      limits: { ...defaultExecutionLimits, maxToolCalls: this.#runtime.config.maxToolCalls },
+    };
+  }
+
+  async #perform(move: ExecutionMove): Promise<WorkEnd | null> {
+    switch (move.kind) {
+      case "model":
+        return this.#callModel(move);
+      case "tools":
+        return this.#callTools(move);
+      case "finish":
+        return this.#move({ to: "reflecting", result: move.result }, null);
+      case "give_up":
+        // An attempt without a result is judged like any other: the reflector retries, splits or abandons.
+        return this.#move({ to: "reflecting", result: `(no result: ${move.reason})` }, null);
+    }
+  }
+
+  async #callModel(move: Extract<ExecutionMove, { kind: "model" }>): Promise<WorkEnd | null> {
+    const { task } = this.#claim;
+    let step: ModelStep;
+    let write: TaskChange;
+    try {
+      const { response: answer, durationMs } = await ask(
+        this.#runtime.models.model,
+        move.request,
+        this.#runtime.metrics,
+        this.#lost,
+      );
+      const response = { ...answer, message: boundCalls(answer.message) };
+      const journaled = journalModelCall(
+        {
+          attempt: task.attempt,
+          seq: move.seq,
+          stage: "execute",
+          request: move.request,
+          added: move.added,
+          elided: move.elided,
+          response,
+          durationMs,
+        },
+        task,
+      );
+      step = journaled.step;
+      write = {
+        steps: [journaled.row],
+        prompts: journaled.prompts,
+        blobs: journaled.blobs,
+        settle: journaled.settle,
+        events: [journaled.event],
+      };
+    } catch (thrown) {
+      if (this.#lost.aborted) return { outcome: "stale", failure: null };
+      return this.#modelFailed(thrown);
+    }
+    const { toolCalls, text } = step.output.message;
+    const finishes = toolCalls.length === 0 && text.trim() !== "";
+    const committed = await this.#commit(
+      finishes
+        ? { ...write, move: { to: "reflecting", result: text.trim() } }
+        : { ...write, reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()) },
+    );
+    this.#steps = [...this.#steps, step];
+    return finishes && committed.outcome === "won" ? { outcome: "moved", failure: null } : this.#after(committed);
+  }
+
+  /** Calls past these are answered without running, so they need no step. */
+  #callsLeft(): number {
+    const made = this.#steps.filter((step) => step.kind === "tool").length;
+    return Math.max(this.#runtime.config.maxToolCalls - made, 0);
+  }
+
+  async #callTools(move: Extract<ExecutionMove, { kind: "tools" }>): Promise<WorkEnd | null> {
+    const ran = await this.#toolRunner.run(move.calls, (write) => this.#commit(write));
+    this.#steps = [...this.#steps, ...ran.steps];
+    if (ran.unknownOutcome !== null)
+      return this.#move({ to: "failed", reason: ran.unknownOutcome }, ran.unknownOutcome);
+    return this.#after(ran.committed);
+  }
+
+  async #modelFailed(thrown: unknown): Promise<WorkEnd> {
+    const retry = thrown instanceof OuterloopError ? thrown.retry : "never";
+    const why = messageOf(thrown);
+    if (retry === "never") return this.#move({ to: "failed", reason: why }, why);
+    // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
+    const afterMs = retry === "backoff" ? modelAwayMs : retry.afterMs;
+    this.#runtime.log.warn({
+      event: "model_away",
+      goal: this.#claim.task.goalId,
+      task: this.#claim.task.id,
+      afterMs,
+      error: why,
+    });
+    return this.#release(afterMs);
+  }
+
+  async #move(move: TaskMove, failure: string | null): Promise<WorkEnd> {
+    const events =
+      failure === null
+        ? []
+        : [
+            {
+              type: "task.failed" as const,
+              task: this.#claim.task.id,
+              data: { key: this.#claim.task.key, reason: failure },
+            },
+          ];
+    const committed = await this.#commit({ move, events });
+    return committed.outcome === "won"
+      ? { outcome: failure === null ? "moved" : "failed", failure }
+      : { outcome: "stale", failure: null };
+  }
+
+  async #release(dueInMs?: number): Promise<WorkEnd> {
+    const committed = await this.#commit({
+      move: { to: "released", ...(dueInMs === undefined ? {} : { due_in_ms: dueInMs }) },
+    });
+    return { outcome: committed.outcome === "won" ? "released" : "stale", failure: null };
+  }
+
+  /** Whether the loop goes on after a commit that moved nothing. */
+  async #after(committed: Committed): Promise<WorkEnd | null> {
+    if (committed.outcome !== "won") return { outcome: "stale", failure: null };
+    // The planner ends a goal whose budget is spent; a paused goal starts nothing new.
+    if (committed.spent === "wait") return this.#release(budgetWaitMs);
+    if (committed.spent !== null || committed.goalStatus === "paused") return this.#release();
+    return null;
+  }
+
+  #commit(write: TaskChange): Promise<Committed> {
+    const { task, fence } = this.#claim;
+    return this.#runtime.door.commit({
+      id: this.#runtime.createId("write"),
+      goal: task.goalId,
+      task: task.id,
+      fence,
+      ...write,
+    });
+  }
+
+  /** The first message: as journaled where the attempt has begun, else from what is known now. */
+  async #loadParts(): Promise<readonly string[]> {
+    const { task, goal } = this.#claim;
+    const { db } = this.#runtime;
+    const row: GoalRow = await db.selectFrom("goals").selectAll().where("id", "=", goal.id).executeTakeFirstOrThrow();
+    const begun = this.#steps.find((step): step is ModelStep => step.kind === "model");
+    const first = begun?.input.added[0];
+    if (first?.role === "user") {
+      const texts = await loadTexts(db, row, first.parts);
+      return first.parts.map((hash) => texts.get(hash) ?? "");
+    }
+    const [session, dependencies, memories] = await Promise.all([
+      sessionHistory(db, row, sessionTurns),
+      listDependencies(db, task.id),
+      this.#runtime.memory.recall({
+        tenantId: task.tenantId,
+        query: task.text,
+        similar: recalledMemories,
+        recent: 0,
+        signal: this.#lost,
+      }),
+    ]);
+    return executionParts(task, {
+      goal,
+      session,
+      dependencies: dependencies.filter((each) => hasTaskEnded(each.status)),
+      memories,
+    });
+  }
+}
+
+/** Leaves out what no model means to ask for in one turn. What its provider bound to the whole turn goes too. */
+function boundCalls(message: AssistantMessage): AssistantMessage {
+  if (message.toolCalls.length <= maxCallsPerTurn) return message;
+  return { role: "assistant", text: message.text, toolCalls: message.toolCalls.slice(0, maxCallsPerTurn) };
+}

@@ -1,0 +1,17 @@
+/** Ingress as a process of its own. */
+import { runService } from "@outerloop/core";
+import { ensureFirstKey } from "./first-key.ts";
+import { ingressSettings, startIngress } from "./server.ts";
+
+await runService({
+  name: "ingress",
+  listens: true,
+  start: async (runtime, config) => {
+    const { key, path } = await ensureFirstKey(runtime);
+    const ingress = await startIngress(runtime, { ...ingressSettings(config, key), fallback: false });
+    return {
+      ready: { url: ingress.url, keyFile: path, database: runtime.database.kind, queue: runtime.queue.kind },
+      close: () => ingress.close(),
+    };
+  },
+});

@@ -1,0 +1,73 @@
+/**
+ * `/metrics`: this process's own counters, and the backlog of the whole installation, read from Postgres and the queue at
+ * each scrape. Every ingress tells the same backlog, so don't add them up.
+ */
+import { measureBacklog, queueNames } from "@outerloop/core";
+import type { Hono } from "hono";
+import type { Access } from "../access/access.ts";
+import { refuseOtherMethods } from "../http/route.ts";
+import type { IngressOptions, IngressParts, RequestState } from "../parts.ts";
+import { within } from "./deadline.ts";
+
+const scrapeMs = 3000;
+/** Of live tasks, those whose stage is not the executor. */
+const liveStatuses = {
+  pending: "execute",
+  ready: "execute",
+  running: "execute",
+  waiting: "execute",
+  reflecting: "reflect",
+} as const;
+const jobStates = ["waiting", "prioritized", "active", "delayed", "completed", "failed"] as const;
+
+export function mountMetrics(
+  app: Hono<RequestState>,
+  parts: IngressParts,
+  access: Access,
+  options: IngressOptions,
+): void {
+  app.get("/metrics", async (c) => {
+    c.set("route", "/metrics");
+    if (options.metricsOpen !== true) await access.requireOperator(c.req.raw, "viewer");
+    const [postgres, jobs] = await Promise.all([attempt(refreshGauges(parts)), attempt(jobLines(parts))]);
+    const up = [
+      "# HELP outerloop_up Whether ingress could ask this part at this scrape",
+      "# TYPE outerloop_up gauge",
+      `outerloop_up{part="postgres"} ${postgres === undefined ? 0 : 1}`,
+      `outerloop_up{part="queue"} ${jobs === undefined ? 0 : 1}`,
+    ];
+    const text = `${await parts.metrics.registry.metrics()}\n${[...(jobs ?? []), ...up].join("\n")}\n`;
+    return new Response(text, {
+      headers: { "content-type": parts.metrics.registry.contentType, "cache-control": "no-store" },
+    });
+  });
+  refuseOtherMethods(app, "/metrics", ["GET"]);
+}
+
+/** What can't be had now keeps its last value, or is left out; `outerloop_up` says so. */
+function attempt<Result>(work: Promise<Result>): Promise<Result | undefined> {
+  return within(scrapeMs, work).catch(() => undefined);
+}
+
+async function refreshGauges({ db, metrics }: IngressParts): Promise<true> {
+  const backlog = await measureBacklog(db);
+  const counts = new Map(backlog.live.map((each) => [each.status, each.count]));
+  for (const [status, stage] of Object.entries(liveStatuses))
+    metrics.tasks.set({ stage, status }, counts.get(status) ?? 0);
+  metrics.oldestReady.set(backlog.oldestReadyMs / 1000);
+  metrics.plansWanted.set(backlog.plansWanted);
+  return true;
+}
+
+async function jobLines({ queue }: IngressParts): Promise<string[]> {
+  const perQueue = await Promise.all(
+    queueNames.map(async (name) => ({ name, counts: await queue.queues[name].getJobCounts(...jobStates) })),
+  );
+  return [
+    "# HELP outerloop_queue_jobs Jobs on each BullMQ queue by state, as Bull Board shows them",
+    "# TYPE outerloop_queue_jobs gauge",
+    ...perQueue.flatMap(({ name, counts }) =>
+      jobStates.map((state) => `outerloop_queue_jobs{queue="${name}",state="${state}"} ${counts[state] ?? 0}`),
+    ),
+  ];
+}

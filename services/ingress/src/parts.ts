@@ -1,0 +1,35 @@
+/** What ingress needs of the house, and what may be set about it. */
+import type { Principal, Runtime } from "@outerloop/core";
+
+export type IngressParts = Pick<
+  Runtime,
+  "log" | "database" | "db" | "queue" | "bus" | "models" | "metrics" | "createId" | "send" | "dispatch"
+>;
+
+export interface IngressOptions {
+  /** Whose server this is, for `/healthz`. */
+  readonly instance: string;
+  /** What seals the cookies of people's sessions; the same in all replicas. Random without it, so that sessions end with the process. */
+  readonly sessionSecret?: string;
+  /** Whether `/metrics` needs no key. */
+  readonly metricsOpen?: boolean;
+  /** Event streams open at once in this process. */
+  readonly maxWatchers?: number;
+  /** Bytes of a request's body. */
+  readonly maxBodyBytes?: number;
+}
+
+/** Every stream holds a connection, a buffer and its share of the safety poll. */
+export const defaultMaxWatchers = 2000;
+/** 64 MiB of attachments are 86 MiB in base64; the rest is room for the JSON around them. */
+export const defaultMaxBodyBytes = 96 * 1024 * 1024;
+
+/** What a request carries from one piece of the pipeline to the next. */
+export interface RequestState {
+  readonly Variables: {
+    requestId: string;
+    /** The pattern, not the path: paths hold ids. */
+    route: string;
+    principal: Principal;
+  };
+}

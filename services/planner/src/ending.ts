@@ -1,0 +1,30 @@
+/** What a goal says when it ends without a plan's final answer: put together from what is done, without a model (DESIGN §6). */
+import type { TaskInGoal } from "@outerloop/core";
+
+const maxResultChars = 1500;
+
+export function composeEnding(tasks: readonly TaskInGoal[], why: string): { readonly answer: string } {
+  const done = tasks.filter((each) => each.task.status === "done");
+  const open = tasks.filter((each) => !["done", "split"].includes(each.task.status));
+  const lines = [why];
+  if (done.length > 0)
+    lines.push(
+      "",
+      "Done so far:",
+      ...done.map(
+        (each) =>
+          `- ${each.task.key} ${firstLine(each.task.text)}\n  ${(each.task.result ?? "").slice(0, maxResultChars).replaceAll("\n", "\n  ")}`,
+      ),
+    );
+  if (open.length > 0)
+    lines.push(
+      "",
+      "Not done:",
+      ...open.map(
+        (each) => `- ${each.task.key} ${firstLine(each.task.text)} (${each.task.reason ?? each.task.status})`,
+      ),
+    );
+  return { answer: lines.join("\n") };
+}
+
+const firstLine = (text: string) => text.split("\n")[0] ?? "";

@@ -1,0 +1,1 @@
+export { createReflector } from "./reflector.ts";

@@ -1,0 +1,338 @@
+/**
+ * The reflector's worker: claims a task that has a result, checks its evidence by program, asks the model for a verdict
+ * only where the evidence is there, and commits verdict, moves, follow-up tasks and lesson together.
+ */
+import {
+  ask,
+  checkEvidence,
+  claimTasks,
+  createWorkspace,
+  decideReflection,
+  evidencePaths,
+  journalModelCall,
+  maxSplitDepth,
+  messageOf,
+  notesOf,
+  OuterloopError,
+  readStructured,
+  reflectRequest,
+  repairRequest,
+  subtaskKey,
+  traceIdOf,
+  workClaim,
+  verdictOnMissingEvidence,
+  verdictSchema,
+  type ClaimedTask,
+  type EvidenceCheck,
+  type JobPayload,
+  type JournaledModelCall,
+  type MemoryRow,
+  type MessageRef,
+  type ModelStep,
+  type NewEvent,
+  type ReflectionMove,
+  type Run,
+  type Runtime,
+  type StageHandler,
+  type TaskMove,
+  type TaskRow,
+  type ToolStep,
+  type Verdict,
+  type TaskChange,
+  type TaskWrite,
+  type WorkEnd,
+} from "@outerloop/core";
+import type { Registry } from "@outerloop/skills";
+
+/** A verdict that cannot be read is asked for once more. */
+const maxRepairs = 1;
+const recalledMemories = 4;
+const modelAwayMs = 5000;
+/** What long-term memory keeps of a result. */
+const maxMemoryChars = 1200;
+
+export function createReflector(runtime: Runtime, registry: Registry): StageHandler {
+  return {
+    async claim(payload: JobPayload, limit: number): Promise<readonly Run[]> {
+      const { claimed, dispatchAgain } = await claimTasks(
+        runtime.db,
+        payload.goal,
+        "reflect",
+        payload.tasks,
+        runtime.lease,
+        limit,
+      );
+      if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
+      return claimed.map((claim) => (draining) => runReflection(runtime, registry, claim, draining));
+    },
+  };
+}
+
+function runReflection(
+  runtime: Runtime,
+  registry: Registry,
+  claim: ClaimedTask,
+  draining: AbortSignal,
+): Promise<string | null> {
+  const { task, fence } = claim;
+  const log = runtime.log.child({
+    trace: traceIdOf(task.goalId),
+    goal: task.goalId,
+    task: task.id,
+    attempt: task.attempt,
+    fence,
+  });
+  const write = (): TaskWrite => ({ id: runtime.createId("write"), goal: task.goalId, task: task.id, fence });
+  const giveUp = (reason: string): TaskWrite => ({
+    ...write(),
+    move: { to: "failed", reason },
+    events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason } }],
+  });
+  const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
+  return workClaim(
+    runtime,
+    { stage: "reflect", kind: "task", id: task.id, fence, log, giveUp, release },
+    (lost) => new Reflection(runtime, registry, claim, lost).run(draining),
+    draining,
+  );
+}
+
+const stale: WorkEnd = { outcome: "stale", failure: null };
+
+interface Judged {
+  readonly verdict: Verdict;
+  readonly journal: TaskChange;
+}
+
+class Reflection {
+  readonly #runtime: Runtime;
+  readonly #registry: Registry;
+  readonly #claim: ClaimedTask;
+  readonly #lost: AbortSignal;
+
+  constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
+    this.#runtime = runtime;
+    this.#registry = registry;
+    this.#claim = claim;
+    this.#lost = lost;
+  }
+
+  async run(draining: AbortSignal): Promise<WorkEnd> {
+    if (draining.aborted) return this.#release();
+    const trace = this.#claim.steps.filter((step): step is ToolStep => step.kind === "tool");
+    const evidence = await this.#checkEvidence(trace);
+    let judged: Judged | null;
+    try {
+      judged = evidence.met
+        ? await this.#askModel(trace, evidence)
+        : { verdict: verdictOnMissingEvidence(evidence), journal: {} };
+    } catch (thrown) {
+      if (this.#lost.aborted) throw thrown;
+      return this.#modelFailed(thrown);
+    }
+    if (judged === null) return stale;
+    return this.#settle(judged, evidence);
+  }
+
+  /** By program, before any model is asked. */
+  async #checkEvidence(trace: readonly ToolStep[]): Promise<EvidenceCheck> {
+    const { task } = this.#claim;
+    const result = task.result ?? "";
+    const workspace = createWorkspace(this.#runtime.db, task.goalId);
+    const files = new Map<string, readonly string[]>();
+    for (const path of evidencePaths(task, result)) {
+      const bytes = await workspace.read(path);
+      if (bytes !== undefined) files.set(path, new TextDecoder().decode(bytes).split(/\r?\n/));
+    }
+    const notes = await notesOf(this.#runtime.db, task.goalId, task.id);
+    return checkEvidence(task, result, {
+      succeeded: new Set(trace.filter((step) => step.ok).map((step) => step.name)),
+      effectOf: (name) => this.#registry.get(name)?.effect,
+      notes,
+      lines: (path) => files.get(path),
+    });
+  }
+
+  /** null where the claim ended on the way. */
+  async #askModel(trace: readonly ToolStep[], evidence: EvidenceCheck): Promise<Judged | null> {
+    const { task, goal, steps } = this.#claim;
+    const kept = steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === "reflect");
+    const memories = await this.#runtime.memory.recall({
+      tenantId: task.tenantId,
+      query: task.text,
+      similar: recalledMemories,
+      recent: 0,
+      signal: this.#lost,
+    });
+    let request = reflectRequest({ goal, task, result: task.result ?? "", trace, evidence, memories });
+    let added: readonly MessageRef[] = [
+      { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
+    ];
+    let seq = 1 + Math.max(0, ...steps.filter((step) => step.stage === "execute").map((step) => step.seq));
+    for (let tries = 0; ; tries += 1, seq += 1) {
+      const earlier = kept.find((step) => step.seq === seq);
+      let call: JournaledModelCall | null = null;
+      if (earlier === undefined) {
+        const { response, durationMs } = await ask(
+          this.#runtime.models.model,
+          request,
+          this.#runtime.metrics,
+          this.#lost,
+        );
+        call = journalModelCall(
+          { attempt: task.attempt, seq, stage: "reflect", request, added, elided: [], response, durationMs },
+          task,
+        );
+      }
+      const journal: TaskChange =
+        call === null
+          ? {}
+          : { steps: [call.row], prompts: call.prompts, blobs: call.blobs, settle: call.settle, events: [call.event] };
+      const message = earlier?.output.message ?? call!.step.output.message;
+      const read = readStructured(message.text, verdictSchema);
+      if (read.ok) return { verdict: read.value, journal };
+      // An answer that is no verdict is no reason to believe the result.
+      if (tries === maxRepairs)
+        return {
+          verdict: { status: "retry", reason: `the review could not be read: ${read.why}`, new_tasks: [], lesson: "" },
+          journal,
+        };
+      const committed = await this.#commit({ ...journal, reserve: 1 });
+      if (committed.outcome !== "won") return null;
+      if (committed.spent !== null || committed.goalStatus === "paused") {
+        await this.#release();
+        return null;
+      }
+      request = repairRequest(request, { message }, read.why);
+      const last = request.messages.at(-1);
+      added = [
+        { role: "assistant", seq },
+        { role: "user", parts: last?.role === "user" ? last.parts : [] },
+      ];
+    }
+  }
+
+  async #settle({ verdict, journal }: Judged, evidence: EvidenceCheck): Promise<WorkEnd> {
+    const { task } = this.#claim;
+    const move = decideReflection(task, verdict, evidence.met);
+    const subtasks = move.to === "split" ? this.#subtasks(move) : [];
+    const committed = await this.#commit({
+      ...journal,
+      move: taskMove(move),
+      ...(subtasks.length > 0 && { tasks: subtasks }),
+      memory: await this.#memories(move, verdict),
+      events: [
+        ...(journal.events ?? []),
+        {
+          type: "task.reflected",
+          task: task.id,
+          data: {
+            key: task.key,
+            attempt: task.attempt,
+            verdict: verdict.status,
+            reason: verdict.reason,
+            evidence: evidence.met,
+          },
+        },
+        moveEvent(move, task.id, task.key, task.attempt, subtasks),
+      ],
+    });
+    if (committed.outcome !== "won") return stale;
+    return move.to === "abandoned"
+      ? { outcome: "failed", failure: `${task.key} abandoned: ${move.reason}` }
+      : { outcome: "moved", failure: null };
+  }
+
+  #subtasks(move: Extract<ReflectionMove, { to: "split" }>): TaskRow[] {
+    const { task } = this.#claim;
+    return move.subtasks.map((text, index) => ({
+      id: this.#runtime.createId("task"),
+      key: subtaskKey(task.key, index),
+      parent: task.id,
+      root: task.rootId,
+      text,
+      tools: task.tools,
+      evidence: task.evidence,
+      difficulty: task.difficulty,
+      depth: Math.min(task.depth + 1, maxSplitDepth),
+      front: true,
+      depends_on: [],
+    }));
+  }
+
+  async #memories(move: ReflectionMove, verdict: Verdict): Promise<MemoryRow[]> {
+    const { task } = this.#claim;
+    const entries: { kind: MemoryRow["kind"]; text: string }[] = [];
+    if (move.to === "done" && task.result)
+      entries.push({ kind: "task_result", text: `${task.text}\n${task.result}`.slice(0, maxMemoryChars) });
+    if (verdict.lesson.trim()) entries.push({ kind: "lesson", text: verdict.lesson.trim().slice(0, maxMemoryChars) });
+    if (entries.length === 0) return [];
+    const vectors = await this.#runtime.memory.embed(
+      entries.map((entry) => entry.text),
+      this.#lost,
+    );
+    return entries.map((entry, index) => ({ id: this.#runtime.createId("memory"), ...entry, ...vectors[index]! }));
+  }
+
+  async #modelFailed(thrown: unknown): Promise<WorkEnd> {
+    const retry = thrown instanceof OuterloopError ? thrown.retry : "never";
+    const why = messageOf(thrown);
+    if (retry !== "never") return this.#release(retry === "backoff" ? modelAwayMs : retry.afterMs);
+    const { task } = this.#claim;
+    const committed = await this.#commit({
+      move: { to: "failed", reason: why },
+      events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason: why } }],
+    });
+    return committed.outcome === "won" ? { outcome: "failed", failure: why } : stale;
+  }
+
+  async #release(dueInMs?: number): Promise<WorkEnd> {
+    const committed = await this.#commit({
+      move: { to: "released", ...(dueInMs === undefined ? {} : { due_in_ms: dueInMs }) },
+    });
+    return committed.outcome === "won" ? { outcome: "released", failure: null } : stale;
+  }
+
+  #commit(write: TaskChange) {
+    const { task, fence } = this.#claim;
+    return this.#runtime.door.commit({
+      id: this.#runtime.createId("write"),
+      goal: task.goalId,
+      task: task.id,
+      fence,
+      ...write,
+    });
+  }
+}
+
+function taskMove(move: ReflectionMove): TaskMove {
+  switch (move.to) {
+    case "done":
+      return { to: "done" };
+    case "ready":
+      return { to: "ready", hint: move.hint };
+    case "split":
+      return { to: "split" };
+    case "abandoned":
+      return { to: "abandoned", reason: move.reason };
+  }
+}
+
+function moveEvent(
+  move: ReflectionMove,
+  task: string,
+  key: string,
+  attempt: number,
+  subtasks: readonly TaskRow[],
+): NewEvent {
+  switch (move.to) {
+    case "done":
+      return { type: "task.done", task, data: { key } };
+    case "ready":
+      return { type: "task.retried", task, data: { key, attempt: attempt + 1, hint: move.hint } };
+    case "split":
+      return { type: "task.split", task, data: { key, into: subtasks.map((subtask) => subtask.key) } };
+    case "abandoned":
+      return { type: "task.abandoned", task, data: { key, reason: move.reason } };
+  }
+}

@@ -1,0 +1,3 @@
+import { goalCases } from "./goal.cases.ts";
+
+goalCases("embedded", "OpenAI Responses");
