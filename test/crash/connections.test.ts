@@ -62,8 +62,8 @@ function connectionCases(size: Size): void {
       expect(cuts).toBeGreaterThan(2);
       const goal = await deployment.client.goals.get(id);
       expect(goal).toMatchObject({ status: "succeeded" });
-      expect(goal.tasks.map((task) => [task.status, task.attempt])).toEqual(
-        Array.from({ length: tasks }, () => ["done", 1]),
+      expect(goal.tasks.map((task) => [task.status, task.attempt, task.reason])).toEqual(
+        Array.from({ length: tasks }, () => ["done", 1, null]),
       );
       const text = new TextDecoder().decode(await deployment.client.goals.artifact(id, "out.txt"));
       expect(text).toBe("line\n".repeat(tasks * turns));

@@ -13,7 +13,6 @@ import {
   journalModelCall,
   listDependencies,
   loadTexts,
-  messageOf,
   nextExecutionMove,
   OuterloopError,
   sessionHistory,
@@ -218,8 +217,9 @@ class Execution {
   }
 
   async #modelFailed(thrown: unknown): Promise<WorkEnd> {
-    const retry = thrown instanceof OuterloopError ? thrown.retry : "never";
-    const why = messageOf(thrown);
+    // Anything else is no word of a model: a fault of ours, which is told as one.
+    if (!(thrown instanceof OuterloopError)) throw thrown;
+    const { retry, message: why } = thrown;
     if (retry === "never") return this.#move({ to: "failed", reason: why }, why);
     // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
     const afterMs = retry === "backoff" ? modelAwayMs : retry.afterMs;

@@ -9,7 +9,6 @@ import {
   journalModelCall,
   listArtifacts,
   listTasks,
-  messageOf,
   OuterloopError,
   planRequest,
   planSchema,
@@ -265,8 +264,9 @@ class Planning {
   }
 
   async #modelFailed(thrown: unknown): Promise<string | null> {
-    const retry = thrown instanceof OuterloopError ? thrown.retry : "never";
-    const why = messageOf(thrown);
+    // Anything else is no word of a model: a fault of ours, which is told as one.
+    if (!(thrown instanceof OuterloopError)) throw thrown;
+    const { retry, message: why } = thrown;
     if (retry === "never") {
       await this.#commit({ end: { to: "failed", reason: "error", detail: why, force: true } });
       return why;

@@ -11,7 +11,6 @@ import {
   evidencePaths,
   journalModelCall,
   maxSplitDepth,
-  messageOf,
   notesOf,
   OuterloopError,
   readStructured,
@@ -275,8 +274,9 @@ class Reflection {
   }
 
   async #modelFailed(thrown: unknown): Promise<WorkEnd> {
-    const retry = thrown instanceof OuterloopError ? thrown.retry : "never";
-    const why = messageOf(thrown);
+    // Anything else is no word of a model: a fault of ours, which is told as one.
+    if (!(thrown instanceof OuterloopError)) throw thrown;
+    const { retry, message: why } = thrown;
     if (retry !== "never") return this.#release(retry === "backoff" ? modelAwayMs : retry.afterMs);
     const { task } = this.#claim;
     const committed = await this.#commit({

@@ -5,7 +5,6 @@
 import { messageOf, OuterloopError } from "../domain/errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
-import { isConnectionError } from "../store/database.ts";
 import type { Door, Write } from "../store/commit.ts";
 import type { ClaimWatch } from "./claim-watch.ts";
 
@@ -78,7 +77,7 @@ export async function workClaim(
 
 /** The store, an embedder, a queue: trying again later can help, until the goal's budgets end it. */
 function isOutage(thrown: unknown): boolean {
-  return isConnectionError(thrown) || (thrown instanceof OuterloopError && thrown.retry !== "never");
+  return thrown instanceof OuterloopError && thrown.retry !== "never";
 }
 
 /** Ends when the write is decided either way, when it never can be, or when the process goes and its lease with it. */

@@ -12,7 +12,7 @@ import { storable } from "../domain/json.ts";
 import type { GoalReason, GoalStatus } from "../domain/goal.ts";
 import type { GoalId, TaskId, WriteId } from "../domain/ids.ts";
 import type { Evidence } from "../domain/plan.ts";
-import { isConnectionError, type Db } from "./database.ts";
+import type { Db } from "./database.ts";
 
 export type QueueName = "plan" | "execute" | "reflect";
 
@@ -234,7 +234,7 @@ function readOutcome(write: Write, reply: CommitReply): Committed {
 
 /** Connection trouble, a deadlock or a lock that was not given in time: nothing was decided, so the same write goes again. */
 function isTransient(thrown: unknown): boolean {
-  if (isConnectionError(thrown)) return true;
+  if (thrown instanceof OuterloopError) return thrown.code === "store_unavailable";
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
   return code === "40P01" || code === "40001" || code === "55P03";
 }

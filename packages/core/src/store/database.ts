@@ -2,9 +2,9 @@
 import { mkdir } from "node:fs/promises";
 import { Kysely, PostgresDialect, sql, type Transaction } from "kysely";
 import pg from "pg";
-import { OuterloopError } from "../domain/errors.ts";
 import type { Principal } from "../domain/principal.ts";
 import { EmbeddedPool } from "./embedded-pool.ts";
+import { guardPool } from "./guarded-pool.ts";
 import type { Schema } from "./schema.ts";
 
 export type Db = Kysely<Schema>;
@@ -58,7 +58,7 @@ async function openEmbedded(folder: string | null): Promise<Database> {
     parsers: { [int8]: Number, [date]: (value) => value },
   });
   const pool = new EmbeddedPool(pglite) as unknown as pg.Pool;
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: guardPool(pool) }) });
   return {
     kind: "embedded",
     db,
@@ -93,7 +93,7 @@ async function openServer(options: Extract<DatabaseOptions, { kind: "server" }>)
   pool.on("error", () => undefined);
   // And so would one that breaks while a query has it: the query fails by itself.
   pool.on("connect", (client) => void client.on("error", () => undefined));
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: guardPool(pool) }) });
   return { kind: "server", db, pool, url: options.url, close: () => db.destroy() };
 }
 
@@ -106,54 +106,17 @@ export function asPrincipal<Result>(
   principal: Principal,
   work: (trx: Trx) => Promise<Result>,
 ): Promise<Result> {
-  return guardStore(
-    db.transaction().execute(async (trx) => {
-      if (principal.kind === "key") {
-        await sql`SELECT set_config('outerloop.tenant', ${principal.tenantId}, true), set_config('role', 'outerloop_api', true)`.execute(
-          trx,
-        );
-      }
-      return work(trx);
-    }),
-  );
+  return db.transaction().execute(async (trx) => {
+    if (principal.kind === "key") {
+      await sql`SELECT set_config('outerloop.tenant', ${principal.tenantId}, true), set_config('role', 'outerloop_api', true)`.execute(
+        trx,
+      );
+    }
+    return work(trx);
+  });
 }
 
 /** Throws where Postgres does not answer. */
 export async function pingDatabase(db: Db): Promise<void> {
   await sql`SELECT 1`.execute(db);
-}
-
-/** Connection trouble becomes `store_unavailable`, which may be tried again; everything else stays as it is. */
-export async function guardStore<Result>(query: Promise<Result>): Promise<Result> {
-  try {
-    return await query;
-  } catch (thrown) {
-    if (isConnectionError(thrown))
-      throw new OuterloopError(
-        "store_unavailable",
-        "Postgres cannot be reached; nothing was changed or the outcome is unknown.",
-        { retry: "backoff", cause: thrown },
-      );
-    throw thrown;
-  }
-}
-
-const networkCodes = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EPIPE",
-  "ETIMEDOUT",
-  "ENOTFOUND",
-  "EHOSTUNREACH",
-  "EAI_AGAIN",
-]);
-
-/** Network errors, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and what pg says without a code. */
-export function isConnectionError(thrown: unknown): boolean {
-  if (!(thrown instanceof Error)) return false;
-  const code = "code" in thrown ? String(thrown.code) : "";
-  if (networkCodes.has(code) || /^(08|53|57P)/.test(code)) return true;
-  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed/.test(
-    thrown.message,
-  );
 }

@@ -4,7 +4,7 @@ import { OuterloopError } from "../domain/errors.ts";
 import type { GoalStatus } from "../domain/goal.ts";
 import type { GoalId } from "../domain/ids.ts";
 import type { Principal } from "../domain/principal.ts";
-import { asPrincipal, guardStore, type Db } from "./database.ts";
+import { asPrincipal, type Db } from "./database.ts";
 import type { GoalRow } from "./rows.ts";
 import { listTasks, type TaskInGoal } from "./tasks.ts";
 
@@ -104,16 +104,14 @@ export async function sessionHistory(db: Db, goal: GoalRow, limit: number): Prom
 export async function resolveGoalId(db: Db, principal: Principal, prefix: string): Promise<GoalId> {
   if (!/^g_[0-9a-z]{1,16}$/.test(prefix))
     throw new OuterloopError("not_found", `"${prefix}" is not a goal's id: they look like g_7k2…`);
-  const rows = await guardStore(
-    asPrincipal(db, principal, (trx) =>
-      trx
-        .selectFrom("goals")
-        .select("id")
-        .where(sql<boolean>`id ~>=~ ${prefix} AND id ~<~ ${`${prefix}~`}`)
-        .where("tenant_id", "=", principal.tenantId)
-        .limit(2)
-        .execute(),
-    ),
+  const rows = await asPrincipal(db, principal, (trx) =>
+    trx
+      .selectFrom("goals")
+      .select("id")
+      .where(sql<boolean>`id ~>=~ ${prefix} AND id ~<~ ${`${prefix}~`}`)
+      .where("tenant_id", "=", principal.tenantId)
+      .limit(2)
+      .execute(),
   );
   const [first, second] = rows;
   if (first === undefined) throw new OuterloopError("not_found", `There is no goal ${prefix}.`);

@@ -11,15 +11,7 @@ export {
 } from "./claims.ts";
 export * from "./commit.ts";
 export { loadTexts } from "./blobs.ts";
-export {
-  asPrincipal,
-  guardStore,
-  isConnectionError,
-  openDatabase,
-  type Database,
-  type DatabaseOptions,
-  type Db,
-} from "./database.ts";
+export { asPrincipal, openDatabase, type Database, type DatabaseOptions, type Db } from "./database.ts";
 export { eventsAfter, newestEvents } from "./events.ts";
 export * from "./goals.ts";
 export * from "./steer.ts";

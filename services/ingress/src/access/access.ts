@@ -1,13 +1,5 @@
 /** Who asks, and whether they may: a bearer key, or the cookie that `/login` gave for one. Keys are never logged. */
-import {
-  defaultTenant,
-  findPrincipal,
-  guardStore,
-  mayActAs,
-  type Db,
-  type Principal,
-  type Role,
-} from "@outerloop/core";
+import { defaultTenant, findPrincipal, mayActAs, type Db, type Principal, type Role } from "@outerloop/core";
 import { Refusal } from "../http/problem.ts";
 import { createPrincipalCache } from "./principal-cache.ts";
 import { isSameOrigin } from "./same-origin.ts";
@@ -33,7 +25,7 @@ export function createAccess(db: Db, sessionSecret: string | undefined, clock: (
 
   const find = async (key: string) => {
     if (key.length === 0 || key.length > maxKeyChars) return undefined;
-    return cache.lookUp(key, (wanted) => guardStore(findPrincipal(db, wanted)));
+    return cache.lookUp(key, (wanted) => findPrincipal(db, wanted));
   };
 
   async function identify(request: Request): Promise<Principal> {

@@ -1,0 +1,55 @@
+/**
+ * A pool as Kysely sees it, whose connection trouble is one of our own errors: `store_unavailable`, which may be tried
+ * again. So no layer above has to know how a driver says that Postgres is away, and none mistakes it for a fault of its own.
+ */
+import type { PostgresPool, PostgresPoolClient } from "kysely";
+import type pg from "pg";
+import { OuterloopError } from "../domain/errors.ts";
+
+export function guardPool(pool: pg.Pool): PostgresPool {
+  return {
+    options: pool.options,
+    async connect() {
+      const client = await guard(pool.connect());
+      const guarded = {
+        query: (text: string, values: unknown[]) => guard(client.query(text, values)),
+        release: () => client.release(),
+      };
+      return guarded as unknown as PostgresPoolClient;
+    },
+    end: () => pool.end(),
+  };
+}
+
+async function guard<Result>(query: Promise<Result>): Promise<Result> {
+  try {
+    return await query;
+  } catch (thrown) {
+    if (!isConnectionError(thrown)) throw thrown;
+    throw new OuterloopError(
+      "store_unavailable",
+      "Postgres cannot be reached; nothing was changed or the outcome is unknown.",
+      { retry: "backoff", cause: thrown },
+    );
+  }
+}
+
+const networkCodes = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EHOSTUNREACH",
+  "EAI_AGAIN",
+]);
+
+/** Network errors, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and what pg says without a code. */
+export function isConnectionError(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  const code = "code" in thrown ? String(thrown.code) : "";
+  if (networkCodes.has(code) || /^(08|53|57P)/.test(code)) return true;
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed/.test(
+    thrown.message,
+  );
+}
