@@ -11,9 +11,15 @@ export function guardPool(pool: pg.Pool): PostgresPool {
     options: pool.options,
     async connect() {
       const client = await guard(pool.connect());
+      let broken: OuterloopError | undefined;
       const guarded = {
-        query: (text: string, values: unknown[]) => guard(client.query(text, values)),
-        release: () => client.release(),
+        query: (text: string, values: unknown[]) =>
+          guard(client.query(text, values)).catch((thrown: unknown) => {
+            if (thrown instanceof OuterloopError) broken = thrown;
+            throw thrown;
+          }),
+        // The driver learns of a lost connection a turn later than its query: the pool must not hand it out meanwhile.
+        release: () => client.release(broken),
       };
       return guarded as unknown as PostgresPoolClient;
     },
