@@ -283,10 +283,13 @@ BEGIN
     SELECT g.retention, g.goal_day, g.tenant_id, v_goal, g.file_seq + f.ordinality, f.value ->> 'path', f.value ->> 'mode', 'written',
       decode(f.value ->> 'base64', 'base64'), f.value ->> 'hash', v_task
     FROM jsonb_array_elements(w -> 'files') WITH ORDINALITY f;
-  INSERT INTO memory_entries (id, tenant_id, session_id, goal_id, task_id, kind, text, embedding, embedding_model)
-    SELECT m.value ->> 'id', g.tenant_id, g.session_id, v_goal, v_task, m.value ->> 'kind', m.value ->> 'text',
-      (m.value ->> 'embedding')::vector, m.value ->> 'embedding_model'
-    FROM jsonb_array_elements(w -> 'memory') m;
+  -- A write without memories takes no lock on their table: an index being built there holds up no other work.
+  IF jsonb_array_length(coalesce(w -> 'memory', '[]')) > 0 THEN
+    INSERT INTO memory_entries (id, tenant_id, session_id, goal_id, task_id, kind, text, embedding, embedding_model)
+      SELECT m.value ->> 'id', g.tenant_id, g.session_id, v_goal, v_task, m.value ->> 'kind', m.value ->> 'text',
+        (m.value ->> 'embedding')::vector, m.value ->> 'embedding_model'
+      FROM jsonb_array_elements(w -> 'memory') m;
+  END IF;
 
   UPDATE goals SET
     step_seq = step_seq + v_n,

@@ -19,7 +19,7 @@ export function guardPool(pool: pg.Pool): PostgresPool {
             throw thrown;
           }),
         // The driver learns of a lost connection a turn later than its query: the pool must not hand it out meanwhile.
-        release: () => client.release(broken),
+        release: (destroy?: boolean) => client.release(broken ?? destroy),
       };
       return guarded as unknown as PostgresPoolClient;
     },
@@ -51,7 +51,7 @@ const networkCodes = new Set([
 ]);
 
 /** Network errors, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and what pg says without a code. */
-export function isConnectionError(thrown: unknown): boolean {
+function isConnectionError(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
   const code = "code" in thrown ? String(thrown.code) : "";
   if (networkCodes.has(code) || /^(08|53|57P)/.test(code)) return true;
