@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { OuterloopError } from "./domain/errors.ts";
+import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
 import type { ModelSettings } from "./models/index.ts";
 
 const text = z.string().trim().min(1);
@@ -38,6 +39,7 @@ const schema = z.object({
   OUTERLOOP_API_KEY: optional,
   OUTERLOOP_DATA_DIR: optional,
   OUTERLOOP_CWD: optional,
+  OUTERLOOP_SKILL_MODULES: z.string().default(""),
   OUTERLOOP_MIGRATE: z.enum(["true", "false"]).default("true"),
   OUTERLOOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional(),
   OUTERLOOP_PLANNER_SLOTS: count(4, 1, 1000),
@@ -60,6 +62,14 @@ const schema = z.object({
   ),
   OUTERLOOP_MAX_BODY_BYTES: count(96 * 1024 * 1024, 1024, 2_000_000_000),
   OUTERLOOP_MAX_WATCHERS: count(2000, 1, 1_000_000),
+  OUTERLOOP_FAILPOINT: optional.transform((value, context) => {
+    if (value === undefined) return null;
+    const failpoint = parseFailpoint(value);
+    if (failpoint !== undefined) return failpoint;
+    const message = `must be NAME, NAME:N or NAME:N:stop, where NAME is one of ${failpointNames.join(", ")}`;
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  }),
   OUTERLOOP_METRICS_OPEN: z.enum(["true", "false"]).default("false"),
 });
 
@@ -84,6 +94,8 @@ export interface Config {
   readonly dbConnections: number;
   readonly queuePrefix: string;
   readonly maxToolCalls: number;
+  /** ES modules with skills of the operator's own: paths relative to `cwd` or absolute, or names of packages. */
+  readonly skillModules: readonly string[];
   /** Where a worker shows its health and metrics; null for nowhere. */
   readonly probePort: number | null;
   /** Of one request. */
@@ -92,6 +104,8 @@ export interface Config {
   readonly maxWatchers: number;
   /** Whether /metrics needs no key, for a scraper inside a closed network. */
   readonly metricsOpen: boolean;
+  /** For tests: where this process dies. */
+  readonly failpoint: Failpoint | null;
   readonly models: ModelSettings;
 }
 
@@ -137,10 +151,14 @@ export function readConfig(
     dbConnections: values.OUTERLOOP_DB_CONNECTIONS,
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
+    skillModules: values.OUTERLOOP_SKILL_MODULES.split(",")
+      .map((name) => name.trim())
+      .filter((name) => name !== ""),
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
     maxWatchers: values.OUTERLOOP_MAX_WATCHERS,
     metricsOpen: values.OUTERLOOP_METRICS_OPEN === "true",
+    failpoint: values.OUTERLOOP_FAILPOINT,
     models: {
       ...(values.OUTERLOOP_MODEL && { model: values.OUTERLOOP_MODEL }),
       ...(values.OUTERLOOP_MODEL_INTAKE && { modelIntake: values.OUTERLOOP_MODEL_INTAKE }),

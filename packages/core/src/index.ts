@@ -1,6 +1,7 @@
 export * from "./agent/index.ts";
 export { readConfig, type Config } from "./config.ts";
 export * from "./domain/index.ts";
+export { failpoint, failpointNames, type FailpointName } from "./failpoints.ts";
 export { createLogger, traceIdOf, type Logger } from "./logging.ts";
 export { createMemory, type Memory } from "./memory/memory.ts";
 export { createMetrics, type Metrics } from "./metrics.ts";

@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { messageOf } from "./domain/errors.ts";
+import { armFailpoint, failpoint } from "./failpoints.ts";
 import type { CreateId, LeaseId } from "./domain/ids.ts";
 import { createLogger, type Logger } from "./logging.ts";
 import { createMemory, type Memory } from "./memory/memory.ts";
@@ -62,6 +63,8 @@ const embeddedLeaseMs = 120_000;
 
 export async function openRuntime(config: Config, options: RuntimeOptions): Promise<Runtime> {
   const log = createLogger(options.service, config.logLevel ?? options.logLevel ?? "info", options.logTo ?? 1);
+  if (config.failpoint !== null) log.warn({ event: "failpoint_armed", ...config.failpoint });
+  armFailpoint(config.failpoint);
   const models = createModels(config.models, {
     offline: createOfflineProvider(),
     localEmbedder: createLocalEmbedder(),
@@ -172,8 +175,12 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       ),
       memory: createMemory(db, models.embedder),
       dispatch: (tenantId) =>
-        dispatchDue<DueJob>(db, tenantId, config.tenantInFlight, 64).then(send, (thrown: unknown) =>
-          log.warn({ event: "dispatch_failed", error: messageOf(thrown) }),
+        dispatchDue<DueJob>(db, tenantId, config.tenantInFlight, 64).then(
+          (jobs) => {
+            if (jobs.length > 0) failpoint("dispatch.marked");
+            return send(jobs);
+          },
+          (thrown: unknown) => log.warn({ event: "dispatch_failed", error: messageOf(thrown) }),
         ),
       startWorker(name, handler, slots) {
         const worker = startWorker(queue, handler, { queue: name, slots, drainMs: config.drainMs }, log, () =>

@@ -6,6 +6,7 @@ import {
   ask,
   checkPlan,
   claimGoal,
+  failpoint,
   journalModelCall,
   listArtifacts,
   listTasks,
@@ -54,7 +55,9 @@ export function createPlanner(runtime: Runtime, registry: Registry): StageHandle
   return {
     async claim(payload: JobPayload): Promise<readonly Run[]> {
       const claim = await claimGoal(runtime.db, payload.goal, runtime.lease);
-      return claim === undefined ? [] : [(draining) => runPlan(runtime, registry, claim, draining)];
+      if (claim === undefined) return [];
+      failpoint("plan.claimed");
+      return [(draining) => runPlan(runtime, registry, claim, draining)];
     },
   };
 }
@@ -130,6 +133,7 @@ class Planning {
             this.#runtime.metrics,
             this.#lost,
           );
+          failpoint("plan.answered");
           call = journalModelCall(
             { attempt: round, seq, stage: "plan", request, added, elided: [], response, durationMs },
             null,
@@ -323,9 +327,12 @@ class Planning {
     return committed;
   }
 
-  #send(write: GoalChange): Promise<Committed> {
+  async #send(write: GoalChange): Promise<Committed> {
     const { goal, fence } = this.#claim;
-    return this.#runtime.door.commit({ id: this.#runtime.createId("write"), goal: goal.id, fence, ...write });
+    const id = this.#runtime.createId("write");
+    const committed = await this.#runtime.door.commit({ id, goal: goal.id, fence, ...write });
+    failpoint("plan.committed");
+    return committed;
   }
 }
 

@@ -9,6 +9,7 @@ import {
   createWorkspace,
   decideReflection,
   evidencePaths,
+  failpoint,
   journalModelCall,
   maxSplitDepth,
   notesOf,
@@ -22,6 +23,7 @@ import {
   verdictOnMissingEvidence,
   verdictSchema,
   type ClaimedTask,
+  type Committed,
   type EvidenceCheck,
   type JobPayload,
   type JournaledModelCall,
@@ -61,6 +63,7 @@ export function createReflector(runtime: Runtime, registry: Registry): StageHand
         runtime.lease,
         limit,
       );
+      if (claimed.length > 0) failpoint("reflect.claimed");
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
       return claimed.map((claim) => (draining) => runReflection(runtime, registry, claim, draining));
     },
@@ -178,6 +181,7 @@ class Reflection {
           this.#runtime.metrics,
           this.#lost,
         );
+        failpoint("reflect.answered");
         call = journalModelCall(
           { attempt: task.attempt, seq, stage: "reflect", request, added, elided: [], response, durationMs },
           task,
@@ -293,15 +297,17 @@ class Reflection {
     return committed.outcome === "won" ? { outcome: "released", failure: null } : stale;
   }
 
-  #commit(write: TaskChange) {
+  async #commit(write: TaskChange): Promise<Committed> {
     const { task, fence } = this.#claim;
-    return this.#runtime.door.commit({
+    const committed = await this.#runtime.door.commit({
       id: this.#runtime.createId("write"),
       goal: task.goalId,
       task: task.id,
       fence,
       ...write,
     });
+    failpoint("reflect.committed");
+    return committed;
   }
 }
 

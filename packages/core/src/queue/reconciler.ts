@@ -5,6 +5,7 @@
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { messageOf } from "../domain/errors.ts";
+import { failpoint } from "../failpoints.ts";
 import type { DueJob } from "../store/commit.ts";
 import { dispatchDue } from "../store/claims.ts";
 import type { Db } from "../store/database.ts";
@@ -31,12 +32,19 @@ export interface ReconcilerParts {
 
 export async function reconcileOnce({ db, queue, tenantCap, metrics }: ReconcilerParts): Promise<void> {
   const released = await releaseDeadClaims(db, batch);
+  if (released > 0) failpoint("reconcile.released");
   const woken = await wakePlanners(db, batch);
   const unclaimed = await findUnclaimedJobs(db, graceMs, batch);
   const lost = unclaimed.length === 0 ? [] : await findLostJobs(queue, unclaimed);
-  if (lost.length > 0) await forgetJobs(db, lost);
-  for (const tenant of await tenantsWithDueWork(db))
-    await addJobs(queue, await dispatchDue<DueJob>(db, tenant, tenantCap, batch));
+  if (lost.length > 0) {
+    await forgetJobs(db, lost);
+    failpoint("reconcile.forgot");
+  }
+  for (const tenant of await tenantsWithDueWork(db)) {
+    const due = await dispatchDue<DueJob>(db, tenant, tenantCap, batch);
+    if (due.length > 0) failpoint("reconcile.dispatched");
+    await addJobs(queue, due);
+  }
   metrics.reconciled.inc({ what: "dead_claim" }, released);
   metrics.reconciled.inc({ what: "woken_plan" }, woken);
   metrics.reconciled.inc({ what: "lost_job" }, lost.length);

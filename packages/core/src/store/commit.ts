@@ -11,6 +11,7 @@ import type { NewEvent } from "../domain/event.ts";
 import { storable } from "../domain/json.ts";
 import type { GoalReason, GoalStatus } from "../domain/goal.ts";
 import type { GoalId, TaskId, WriteId } from "../domain/ids.ts";
+import { failpoint } from "../failpoints.ts";
 import type { Evidence } from "../domain/plan.ts";
 import type { Db } from "./database.ts";
 
@@ -199,8 +200,10 @@ export function createDoor(db: Db, aftermath: Aftermath, options: DoorOptions): 
       for (;;) {
         try {
           const reply = await send(write);
+          failpoint("commit.applied");
           for (const [goalId, newest] of Object.entries(reply.events ?? {})) aftermath.events(goalId, newest);
           await aftermath.jobs(reply.jobs);
+          failpoint("commit.dispatched");
           return readOutcome(write, reply);
         } catch (thrown) {
           if (!isTransient(thrown)) throw thrown;

@@ -1,5 +1,6 @@
 /** Posting goals and looking at them. Posting calls no model and needs only Postgres: what the queue misses is sent again. */
 import {
+  failpoint,
   getGoal,
   goalResourceSchema,
   goalStatuses,
@@ -61,8 +62,9 @@ export function goalRoutes({ db, bus, createId, send }: IngressParts, options: I
         const submitted = await submitGoal(db, principal, toNewGoal(body, key), createId);
         switch (submitted.kind) {
           case "created":
+            failpoint("submit.committed");
             // Not awaited: the goal stands, and a queue that is away costs it only the reconciler's next look.
-            void send([submitted.job]);
+            void send([submitted.job]).then(() => failpoint("submit.dispatched"));
             bus.publish(submitted.goal.id, submitted.goal.event_seq);
             return accepted(submitted.goal);
           case "repeated":
