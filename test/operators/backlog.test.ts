@@ -81,7 +81,7 @@ function backlogCases(size: Size, chromiumPath: string): void {
       });
       const metrics = await response.text();
       expect(metrics).toMatch(new RegExp(`outerloop_tasks\\{[^}]*status="ready"[^}]*\\} ${waitingGoals}\\n`));
-      const oldest = Number(/^outerloop_oldest_ready_task_seconds (\S+)/m.exec(metrics)?.[1]);
+      const oldest = Number(/^outerloop_oldest_ready_task_seconds\{stage="execute"\} (\S+)/m.exec(metrics)?.[1]);
       expect(oldest).toBeGreaterThan(0);
       const database = new pg.Client({ connectionString: deployment.env["DATABASE_URL"] });
       await database.connect();

@@ -15,6 +15,8 @@ export interface Deployment {
   readonly client: Client;
   readonly url: string;
   readonly apiKey: string;
+  /** Of the database itself, whatever stands between it and the processes. Empty for the embedded one. */
+  readonly databaseUrl: string;
   /** What every process of it is given. */
   readonly env: Readonly<Record<string, string>>;
   /** The running processes by name: `embedded`, or `ingress`, `planner`, `executor-1`, `reflector`. */
@@ -31,6 +33,11 @@ export interface DeploymentOptions {
   readonly executors?: number;
   /** Starts nothing but ingress. */
   readonly onlyIngress?: boolean;
+  /** What a process reaches the servers by, where that is not directly. */
+  readonly through?: (env: {
+    readonly databaseUrl: string;
+    readonly redisUrl: string;
+  }) => Promise<Readonly<Record<string, string>>>;
 }
 
 export async function deploy(options: DeploymentOptions): Promise<Deployment> {
@@ -44,8 +51,11 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     OUTERLOOP_LEASE_MS: "2000",
     ...options.env,
   };
-  if (options.size !== "embedded") env["DATABASE_URL"] = (await cloneDatabase()).url;
-  if (options.size === "redis") env["REDIS_URL"] = await redisDatabase();
+  if (options.size !== "embedded") env["DATABASE_URL"] ??= (await cloneDatabase()).url;
+  if (options.size === "redis") env["REDIS_URL"] ??= await redisDatabase();
+  const databaseUrl = env["DATABASE_URL"] ?? "";
+  if (options.through !== undefined)
+    Object.assign(env, await options.through({ databaseUrl, redisUrl: env["REDIS_URL"] ?? "" }));
 
   const processes = new Map<string, ServiceProcess>();
   const start: Deployment["start"] = async (service, name = service, extra = {}) => {
@@ -68,6 +78,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     client: createClient({ baseUrl: String(url), apiKey }),
     url: String(url),
     apiKey,
+    databaseUrl,
     env,
     processes,
     start,

@@ -60,6 +60,7 @@ const schema = z.object({
   OUTERLOOP_RECONCILE_MS: count(0, 0, 600_000),
   OUTERLOOP_DRAIN_MS: count(25_000, 0, 3_600_000),
   OUTERLOOP_DB_CONNECTIONS: count(16, 2, 500),
+  OUTERLOOP_DB_TIMEOUT_MS: count(15_000, 100, 600_000),
   OUTERLOOP_QUEUE_PREFIX: z
     .string()
     .regex(/^[\w-]{1,64}$/)
@@ -102,6 +103,8 @@ export interface Config {
   readonly reconcileMs: number;
   readonly drainMs: number;
   readonly dbConnections: number;
+  /** How long one statement may take; a connection that is silent for longer is given up. */
+  readonly dbTimeoutMs: number;
   readonly queuePrefix: string;
   readonly maxToolCalls: number;
   /** ES modules with skills of the operator's own: paths relative to `cwd` or absolute, or names of packages. */
@@ -160,6 +163,7 @@ export function readConfig(
     reconcileMs: values.OUTERLOOP_RECONCILE_MS || (values.DATABASE_URL === undefined ? 5000 : 2000),
     drainMs: values.OUTERLOOP_DRAIN_MS,
     dbConnections: values.OUTERLOOP_DB_CONNECTIONS,
+    dbTimeoutMs: values.OUTERLOOP_DB_TIMEOUT_MS,
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
     policy: createApprovalPolicy(

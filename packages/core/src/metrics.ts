@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 export interface Metrics {
   readonly registry: Registry;
   readonly tasks: Gauge<"stage" | "status">;
-  readonly oldestReady: Gauge;
+  readonly oldestReady: Gauge<"stage">;
   readonly plansWanted: Gauge;
   readonly stageSeconds: Histogram<"stage" | "outcome">;
   readonly tokens: Counter<"stage" | "provider" | "model" | "type">;
@@ -12,6 +12,7 @@ export interface Metrics {
   readonly toolSeconds: Histogram<"tool" | "outcome">;
   readonly failures: Counter<"stage">;
   readonly lostLocks: Counter;
+  readonly deafWorkers: Counter<"queue">;
   readonly staleClaims: Counter<"stage">;
   readonly reconciled: Counter<"what">;
 }
@@ -29,7 +30,8 @@ export function createMetrics(): Metrics {
     }),
     oldestReady: new Gauge({
       name: "outerloop_oldest_ready_task_seconds",
-      help: "Age of the oldest task that is ready and not begun; 0 when there is none",
+      help: "Since when the oldest work of a stage is due and in nobody's hands; 0 when there is none",
+      labelNames: ["stage"],
       registers,
     }),
     plansWanted: new Gauge({ name: "outerloop_plans_wanted", help: "Goals that wait for their planner", registers }),
@@ -68,6 +70,12 @@ export function createMetrics(): Metrics {
     lostLocks: new Counter({
       name: "outerloop_lost_job_locks_total",
       help: "BullMQ locks lost; no work is lost with them",
+      registers,
+    }),
+    deafWorkers: new Counter({
+      name: "outerloop_deaf_workers_total",
+      help: "Workers that no longer heard of new jobs and were given new connections",
+      labelNames: ["queue"],
       registers,
     }),
     staleClaims: new Counter({

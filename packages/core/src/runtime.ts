@@ -27,6 +27,7 @@ import { createId } from "./store/ids.ts";
 import { dropAllLeases, dropLease, dropOldLeases, renewLease } from "./store/leases.ts";
 import { tenantsWithDueWork } from "./store/reconcile.ts";
 import { ensurePartitions, migrate } from "./store/migrate.ts";
+import { oldestSentMs } from "./store/oldest-work.ts";
 
 export interface Runtime {
   readonly config: Config;
@@ -90,12 +91,13 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
             kind: "server",
             url: config.databaseUrl,
             maxConnections: config.dbConnections,
+            statementMs: config.dbTimeoutMs,
             applicationName: `outerloop-${options.service}`,
           },
     );
     closers.push(() => database.close());
     const { db } = database;
-    if (config.migrate) for (const line of await migrate(db)) log.info({ event: "migration", what: line });
+    if (config.migrate) for (const line of await migrateAll(database)) log.info({ event: "migration", what: line });
     await ensurePartitions(db);
 
     const queue = await openQueueBackend(database, {
@@ -107,7 +109,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     closers.push(() => queue.close());
     const bus = await openEventBus(
       database,
-      () => queue.connectRedis(),
+      (purpose) => queue.connectRedis(purpose),
       config.queuePrefix,
       options.listens ?? false,
       log,
@@ -208,8 +210,10 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
           (thrown: unknown) => log.warn({ event: "dispatch_failed", error: messageOf(thrown) }),
         ),
       startWorker(name, handler, slots) {
-        const worker = startWorker(queue, handler, { queue: name, slots, drainMs: config.drainMs }, log, () =>
-          metrics.lostLocks.inc(),
+        const worker = startWorker(
+          { backend: queue, log, metrics, oldestSentMs: () => oldestSentMs(db, name) },
+          handler,
+          { queue: name, slots, drainMs: config.drainMs },
         );
         workers.push(worker);
         return worker;
@@ -219,5 +223,22 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
   } catch (thrown) {
     await closeAll();
     throw thrown;
+  }
+}
+
+/** On a connection of its own, where a statement may take as long as it takes: an index is built in minutes. */
+async function migrateAll(database: Database): Promise<readonly string[]> {
+  if (database.url === null) return migrate(database.db);
+  const patient = await openDatabase({
+    kind: "server",
+    url: database.url,
+    maxConnections: 1,
+    applicationName: "outerloop-migrate",
+    statementMs: null,
+  });
+  try {
+    return await migrate(patient.db);
+  } finally {
+    await patient.close();
   }
 }

@@ -20,8 +20,12 @@ export interface QueueBackend {
   readonly kind: "redis" | "postgres";
   readonly queues: Readonly<Record<QueueName, JobQueue>>;
   createWorker(name: QueueName): JobWorker;
+  /** How long a fetch waits for a job before it returns with none. */
+  readonly fetchMs: number;
+  /** Closes a worker and what only it was connected by, without waiting for what may never answer. */
+  dropWorker(worker: JobWorker): void;
   /** Makes connections of its own for publishing and subscribing; null on the Postgres backend. */
-  connectRedis(): Redis | null;
+  connectRedis(purpose: "send" | "listen"): Redis | null;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
@@ -37,6 +41,10 @@ export interface QueueOptions {
 
 /** Recovery after a 20 s outage took 0.7 s with this cap and 17.7 s without. */
 const maxReconnectDelayMs = 1000;
+/** What Redis or Postgres is waited for before its connection counts as dead. A job that was sent or not is looked up later. */
+const answerMs = 2000;
+/** Of the queue in Postgres, whose statements all are short. */
+const queueStatementMs = 10_000;
 /** A job's lock, extended by the worker shell; losing it is a metric, not a loss of work. */
 export const jobLockMs = 30_000;
 
@@ -54,6 +62,9 @@ const workerOptions = {
 /** No connection that could break: polling less keeps an idle process idle. */
 const embeddedOptions = { drainDelay: 30 } as const satisfies Partial<WorkerOptions>;
 
+/** Of a connection that fetches: longer than a fetch blocks. */
+const fetchAnswerMs = 2 * 1000 * workerOptions.drainDelay;
+
 export async function openQueueBackend(database: Database, options: QueueOptions): Promise<QueueBackend> {
   return options.redisUrl === null
     ? openPostgresBackend(database, options)
@@ -70,15 +81,19 @@ function defaultJobOptions(options: QueueOptions) {
 
 async function openRedisBackend(url: string, options: QueueOptions): Promise<QueueBackend> {
   const retryStrategy = (times: number) => Math.min(times * 100, maxReconnectDelayMs);
-  // A producer fails at once while Redis is away (the reconciler sends it later); a worker waits for it.
-  const producer = new Redis(url, {
+  // Who sends fails at once while Redis is away (the reconciler sends it later); who listens waits for it.
+  const sending = {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
     retryStrategy,
     connectTimeout: 5000,
-    lazyConnect: true,
-  });
-  const connections: Redis[] = [producer];
+    // Dropped packets are no error that anybody tells: without these a commit would wait for ever to send its jobs.
+    commandTimeout: answerMs,
+    socketTimeout: answerMs,
+  };
+  const listening = { maxRetriesPerRequest: null, retryStrategy, connectTimeout: 5000, socketTimeout: fetchAnswerMs };
+  const producer = new Redis(url, { ...sending, lazyConnect: true });
+  const connections = new Set([producer]);
   producer.on("error", () => undefined);
   await producer.connect().catch((cause: unknown) => {
     producer.disconnect();
@@ -96,12 +111,13 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
       `REDIS_URL: this Redis evicts keys (maxmemory-policy ${policy}), which loses jobs. Fix: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file.`,
     );
   }
-  const connectRedis = () => {
-    const connection = new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
+  const connectRedis = (purpose: "send" | "listen") => {
+    const connection = new Redis(url, purpose === "send" ? sending : listening);
     connection.on("error", () => undefined);
-    connections.push(connection);
+    connections.add(connection);
     return connection;
   };
+  const owned = new WeakMap<JobWorker, Redis>();
   const queues = createQueues(
     (name) =>
       new Queue<JobPayload>(name, {
@@ -113,10 +129,21 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
   return {
     kind: "redis",
     queues,
-    createWorker: (name) =>
-      quiet(
-        new Worker<JobPayload>(name, null, { ...workerOptions, connection: connectRedis(), prefix: options.prefix }),
-      ),
+    fetchMs: 1000 * workerOptions.drainDelay,
+    createWorker(name) {
+      const connection = connectRedis("listen");
+      const worker = quiet(
+        new Worker<JobPayload>(name, null, { ...workerOptions, connection, prefix: options.prefix }),
+      );
+      owned.set(worker, connection);
+      return worker;
+    },
+    dropWorker(worker) {
+      void worker.close(true).catch(() => undefined);
+      const connection = owned.get(worker);
+      connection?.disconnect();
+      if (connection !== undefined) connections.delete(connection);
+    },
     connectRedis,
     ping: async () => void (await producer.ping()),
     close: async () => {
@@ -145,6 +172,9 @@ async function openPostgresBackend(database: Database, options: QueueOptions): P
           options: "-c search_path=bullmq,public",
           application_name: "outerloop-queue",
           keepAlive: true,
+          connectionTimeoutMillis: 10_000,
+          statement_timeout: queueStatementMs,
+          query_timeout: queueStatementMs + answerMs,
         });
   if (database.url !== null) {
     pool.on("error", () => undefined);
@@ -162,6 +192,7 @@ async function openPostgresBackend(database: Database, options: QueueOptions): P
   return {
     kind: "postgres",
     queues,
+    fetchMs: 1000 * (database.url === null ? embeddedOptions : workerOptions).drainDelay,
     createWorker: (name) =>
       quiet(
         new Worker<JobPayload>(
@@ -171,6 +202,7 @@ async function openPostgresBackend(database: Database, options: QueueOptions): P
           createPostgresBackend as never,
         ),
       ),
+    dropWorker: (worker) => void worker.close(true).catch(() => undefined),
     connectRedis: () => null,
     ping: async () => void (await pool.query("SELECT 1")),
     close: async () => {

@@ -17,15 +17,19 @@ export interface EventBus {
 /** Commits of this long share one message. */
 const coalesceMs = 10;
 const reconnectMs = 1000;
+/** A listener asks this often whether anybody is at the other end. */
+const askEveryMs = 10_000;
 /** NOTIFY refuses payloads of 8,000 bytes and more. */
 const maxGoalsPerMessage = 150;
 const channel = "outerloop_events";
 
 type Message = Readonly<Record<string, number>>;
 
+type ConnectRedis = (purpose: "send" | "listen") => Redis | null;
+
 export async function openEventBus(
   database: Database,
-  connectRedis: () => Redis | null,
+  connectRedis: ConnectRedis,
   prefix: string,
   listens: boolean,
   log: Logger,
@@ -74,23 +78,27 @@ interface Wire {
 
 async function openWire(
   database: Database,
-  connectRedis: () => Redis | null,
+  connectRedis: ConnectRedis,
   prefix: string,
   listens: boolean,
   deliver: (message: Message) => void,
   log: Logger,
 ): Promise<Wire> {
-  const publisher = connectRedis();
+  const publisher = connectRedis("send");
   if (publisher !== null) {
     const topic = `${prefix}:events`;
+    let asking: NodeJS.Timeout | undefined;
     if (listens) {
-      const subscriber = connectRedis();
+      const subscriber = connectRedis("listen");
       subscriber?.on("message", (_topic, text) => deliver(readMessage(text)));
       await subscriber?.subscribe(topic);
+      // Who only listens is told nothing when its connection dies: an answer that fails to come ends it.
+      asking = setInterval(() => void subscriber?.ping().catch(() => undefined), askEveryMs);
+      asking.unref();
     }
     return {
       send: async (message) => void (await publisher.publish(topic, JSON.stringify(message))),
-      close: async () => undefined,
+      close: async () => clearInterval(asking),
     };
   }
   if (database.kind === "embedded") return { send: async (message) => deliver(message), close: async () => undefined };
@@ -99,26 +107,40 @@ async function openWire(
   let client: PoolClient | undefined;
   const listen = async (): Promise<void> => {
     try {
-      client = await database.pool.connect();
-      client.on("notification", (notification) => deliver(readMessage(notification.payload ?? "{}")));
-      client.once("error", (thrown) => {
-        client?.release(thrown);
-        client = undefined;
-        if (!closing.signal.aborted) setTimeout(() => void listen(), reconnectMs).unref();
-      });
-      await client.query(`LISTEN ${channel}`);
+      const fresh = await database.pool.connect();
+      client = fresh;
+      fresh.on("notification", (notification) => deliver(readMessage(notification.payload ?? "{}")));
+      fresh.once("error", (thrown) => lose(fresh, thrown));
+      await fresh.query(`LISTEN ${channel}`);
     } catch (thrown) {
       log.warn({ event: "listen_failed", error: messageOf(thrown) });
-      if (!closing.signal.aborted) setTimeout(() => void listen(), reconnectMs).unref();
+      if (client === undefined) listenAgain();
+      else lose(client, thrown);
     }
   };
+  const listenAgain = () => {
+    if (!closing.signal.aborted) setTimeout(() => void listen(), reconnectMs).unref();
+  };
+  const lose = (lost: PoolClient, thrown: unknown) => {
+    if (client !== lost) return;
+    client = undefined;
+    lost.release(thrown instanceof Error ? thrown : true);
+    listenAgain();
+  };
+  const asking = setInterval(() => {
+    const asked = client;
+    asked?.query("SELECT 1").catch((thrown: unknown) => lose(asked, thrown));
+  }, askEveryMs);
+  asking.unref();
   if (listens) await listen();
   return {
     send: async (message) =>
       void (await database.pool.query("SELECT pg_notify($1, $2)", [channel, JSON.stringify(message)])),
     close: async () => {
       closing.abort();
+      clearInterval(asking);
       client?.release(true);
+      client = undefined;
     },
   };
 }

@@ -5,11 +5,14 @@
  *
  * - A job is fetched only while a slot is free, so work never waits on a full worker while another is idle.
  * - Losing a job's lock ends nothing (W8); it is counted.
+ * - A worker whose fetch never returns hears of no job any more, and no error says so. It is told by the work that lies on
+ *   its queue untaken while it has free slots, and gets new connections.
  */
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
+import type { Metrics } from "../metrics.ts";
 import type { QueueName } from "../store/commit.ts";
-import { jobLockMs, type QueueBackend, type QueueJob } from "./backend.ts";
+import { jobLockMs, type JobWorker, type QueueBackend, type QueueJob } from "./backend.ts";
 import { payloadSchema, type JobPayload } from "./payload.ts";
 import { Slots } from "./slots.ts";
 
@@ -26,6 +29,16 @@ export interface WorkerShellOptions {
   readonly slots: number;
   /** How long a drain waits for running steps. */
   readonly drainMs: number;
+  /** How long a fetch may be under way, and work lie on the queue, before the worker counts as deaf. */
+  readonly deafMs?: number;
+}
+
+export interface WorkerParts {
+  readonly backend: Pick<QueueBackend, "createWorker" | "dropWorker" | "fetchMs">;
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, "lostLocks" | "deafWorkers">;
+  /** How long the oldest of what was sent to this queue has lain there untaken. */
+  readonly oldestSentMs: () => Promise<number>;
 }
 
 export interface WorkerShell {
@@ -40,19 +53,19 @@ const maxFailureChars = 4000;
 const closingFetchMs = 250;
 /** After a fetch that failed, as when Redis is away. */
 const fetchRetryMs = 1000;
+/** A fetch ends by itself after `fetchMs`, and BullMQ's own watchdog a second later: what takes three times as long is stuck. */
+const deafFetches = 3;
 
-export function startWorker(
-  backend: QueueBackend,
-  handler: StageHandler,
-  options: WorkerShellOptions,
-  log: Logger,
-  onLockLost: () => void,
-): WorkerShell {
-  const worker = backend.createWorker(options.queue);
+export function startWorker(parts: WorkerParts, handler: StageHandler, options: WorkerShellOptions): WorkerShell {
+  const { backend, log, metrics } = parts;
+  const deafMs = options.deafMs ?? deafFetches * backend.fetchMs;
+  let current = backend.createWorker(options.queue);
   const slots = new Slots(options.slots);
   const stopping = new AbortController();
   const running = new Map<string, { readonly job: QueueJob; readonly token: string; readonly done: Promise<void> }>();
   let fetches = 0;
+  /** Since when a fetch is under way. */
+  let fetchingSince: number | null = null;
 
   async function claim(job: QueueJob): Promise<readonly Run[]> {
     const payload = payloadSchema.safeParse(job.data);
@@ -78,16 +91,19 @@ export function startWorker(
     }
   }
 
-  async function loop(): Promise<void> {
+  async function loop(worker: JobWorker): Promise<void> {
     await worker.waitUntilReady();
     await worker.startStalledCheckTimer();
-    // Ends when the shell drains.
-    while (!stopping.signal.aborted) {
+    // Ends when the shell drains, or when another worker has taken this one's place.
+    while (!stopping.signal.aborted && worker === current) {
       await slots.whenFree(stopping.signal);
       if (stopping.signal.aborted) break;
       try {
         const token = `${worker.id}:${fetches++}`;
+        fetchingSince = performance.now();
         const job = await worker.getNextJob(token);
+        // A job that comes to a worker which was given up is worked on like any other: its claim decides.
+        if (worker === current) fetchingSince = null;
         if (job?.id === undefined) continue;
         const id = job.id;
         // The next fetch waits for the claim, since that says how many slots are left.
@@ -100,6 +116,7 @@ export function startWorker(
         slots.take(runs.length);
         running.set(id, { job, token, done: work(job, token, runs).finally(() => running.delete(id)) });
       } catch (thrown) {
+        if (worker === current) fetchingSince = null;
         if (stopping.signal.aborted) break;
         log.warn({ event: "job_fetch_failed", queue: options.queue, error: messageOf(thrown) });
         await new Promise((resolve) => setTimeout(resolve, fetchRetryMs));
@@ -108,14 +125,40 @@ export function startWorker(
   }
 
   const extend = setInterval(() => {
-    for (const { job, token } of running.values()) void job.extendLock(token, jobLockMs).catch(onLockLost);
+    for (const { job, token } of running.values())
+      void job.extendLock(token, jobLockMs).catch(() => metrics.lostLocks.inc());
   }, jobLockMs / 3);
   extend.unref();
 
-  const ended = loop().catch((thrown: unknown) => {
-    if (!stopping.signal.aborted)
-      log.error({ event: "worker_loop_ended", queue: options.queue, error: messageOf(thrown) });
-  });
+  const run = (worker: JobWorker) =>
+    loop(worker).catch((thrown: unknown) => {
+      if (!stopping.signal.aborted && worker === current)
+        log.error({ event: "worker_loop_ended", queue: options.queue, error: messageOf(thrown) });
+    });
+  let ended = run(current);
+
+  let listening = false;
+  async function replaceIfDeaf(): Promise<void> {
+    const isStuck = () => fetchingSince !== null && performance.now() - fetchingSince > deafMs && slots.free > 0;
+    if (!isStuck() || (await parts.oldestSentMs()) < deafMs || !isStuck() || stopping.signal.aborted) return;
+    log.warn({ event: "worker_deaf", queue: options.queue, fetchMs: Math.round(performance.now() - fetchingSince!) });
+    metrics.deafWorkers.inc({ queue: options.queue });
+    const deaf = current;
+    const taken = [...running.values()];
+    fetchingSince = null;
+    current = backend.createWorker(options.queue);
+    ended = run(current);
+    // What it took before it went deaf may still be told how it ended.
+    void Promise.allSettled(taken.map((each) => each.done)).then(() => backend.dropWorker(deaf));
+  }
+  const listener = setInterval(() => {
+    if (listening) return;
+    listening = true;
+    void replaceIfDeaf()
+      .catch((thrown: unknown) => log.debug({ event: "deaf_check_failed", error: messageOf(thrown) }))
+      .finally(() => (listening = false));
+  }, deafMs / 4);
+  listener.unref();
 
   return {
     slots,
@@ -124,9 +167,10 @@ export function startWorker(
       const deadline = new Promise<void>((resolve) => setTimeout(resolve, options.drainMs).unref());
       await Promise.race([Promise.allSettled([...running.values()].map((each) => each.done)), deadline]);
       clearInterval(extend);
+      clearInterval(listener);
       // BullMQ's own close waits without end for a fetch that blocks, and on its Postgres backend such a fetch never
       // returns. A job that it takes in this very moment is sent again by the reconciler.
-      await Promise.race([worker.close(true).catch(() => undefined), deadline]);
+      await Promise.race([current.close(true).catch(() => undefined), deadline]);
       await Promise.race([
         ended,
         deadline,

@@ -17,6 +17,8 @@ export type DatabaseOptions =
       readonly url: string;
       readonly maxConnections: number;
       readonly applicationName: string;
+      /** How long one statement may take; null for no end, as a migration needs it. */
+      readonly statementMs?: number | null;
     };
 
 export interface Database {
@@ -29,8 +31,10 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** A statement that runs longer has lost its plan or waits for a lock that nobody gives back. */
-const statementTimeoutMs = 60_000;
+/** Longer than a commit waits for a lock (10 s). A statement that takes more has lost its plan, or its connection. */
+const defaultStatementMs = 15_000;
+/** Postgres ends a late statement itself; where even that is not heard, nobody is at the other end of the connection. */
+const silenceMs = 2000;
 
 /** Numbers stay numbers (all our bigints are below 2^53) and a date stays the day it is, whatever the time zone. */
 const int8 = 20;
@@ -72,13 +76,14 @@ async function openEmbedded(folder: string | null): Promise<Database> {
 }
 
 async function openServer(options: Extract<DatabaseOptions, { kind: "server" }>): Promise<Database> {
+  const statementMs = options.statementMs === undefined ? defaultStatementMs : options.statementMs;
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections,
     application_name: options.applicationName,
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 30_000,
-    statement_timeout: statementTimeoutMs,
+    ...(statementMs !== null && { statement_timeout: statementMs, query_timeout: statementMs + silenceMs }),
     keepAlive: true,
     types: {
       getTypeParser: ((oid: number, format?: "text" | "binary") =>

@@ -13,11 +13,16 @@ export function guardPool(pool: pg.Pool): PostgresPool {
       const client = await guard(pool.connect());
       let broken: OuterloopError | undefined;
       const guarded = {
-        query: (text: string, values: unknown[]) =>
-          guard(client.query(text, values)).catch((thrown: unknown) => {
+        query: async (text: string, values: unknown[]) => {
+          // A rollback, say: it would wait behind a statement that nobody answers.
+          if (broken !== undefined) throw broken;
+          try {
+            return await guard(client.query(text, values));
+          } catch (thrown) {
             if (thrown instanceof OuterloopError) broken = thrown;
             throw thrown;
-          }),
+          }
+        },
         // The driver learns of a lost connection a turn later than its query: the pool must not hand it out meanwhile.
         release: (destroy?: boolean) => client.release(broken ?? destroy),
       };
@@ -55,7 +60,7 @@ function isConnectionError(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
   const code = "code" in thrown ? String(thrown.code) : "";
   if (networkCodes.has(code) || /^(08|53|57P)/.test(code)) return true;
-  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed/.test(
+  return /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed/.test(
     thrown.message,
   );
 }

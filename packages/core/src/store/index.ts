@@ -24,6 +24,7 @@ export { ensureAdminKey, findPrincipal, generateKey } from "./keys.ts";
 export { notesOf } from "./memories.ts";
 export { dropLease, renewLease } from "./leases.ts";
 export { ensurePartitions, migrate } from "./migrate.ts";
+export { oldestReadyMs } from "./oldest-work.ts";
 export * from "./reconcile.ts";
 export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";

@@ -49,21 +49,17 @@ export interface StageCount {
   readonly count: number;
 }
 
-/** Live tasks by status over all tenants, and the age of the oldest that is ready and not begun: for metrics. */
+/** Live tasks by status over all tenants, and goals that wait for their planner: for metrics. */
 export async function measureBacklog(
   db: Db,
-): Promise<{ readonly live: readonly StageCount[]; readonly oldestReadyMs: number; readonly plansWanted: number }> {
+): Promise<{ readonly live: readonly StageCount[]; readonly plansWanted: number }> {
   const { rows: live } = await sql<StageCount>`
     SELECT t.status, count(*)::integer AS count FROM goals g JOIN tasks t ON t.goal_id = g.id
     WHERE g.status IN ('queued', 'planning', 'running', 'waiting') AND t.status IN ('pending', 'ready', 'running', 'waiting', 'reflecting')
     GROUP BY 1`.execute(db);
-  const { rows } = await sql<{ oldest_ms: number | null; plans: number }>`
-    SELECT extract(epoch FROM clock_timestamp() - min(due_at) FILTER (WHERE what = 'task')) * 1000 AS oldest_ms, count(*) FILTER (WHERE what = 'plan')::integer AS plans
-    FROM (
-      SELECT 'task' AS what, t.due_at FROM goals g JOIN tasks t ON t.goal_id = g.id
-      WHERE g.status IN ('planning', 'running') AND t.status = 'ready' AND t.due_at <= clock_timestamp()
-      UNION ALL
-      SELECT 'plan', due_at FROM goals WHERE status IN ('queued', 'running', 'planning') AND plan_wanted > 0 AND lease_id IS NULL
-    ) due`.execute(db);
-  return { live, oldestReadyMs: Number(rows[0]?.oldest_ms ?? 0), plansWanted: rows[0]?.plans ?? 0 };
+  const { rows } = await sql<{ plans: number }>`
+    SELECT count(*)::integer AS plans FROM goals WHERE status IN ('queued', 'running', 'planning') AND plan_wanted > 0 AND lease_id IS NULL`.execute(
+    db,
+  );
+  return { live, plansWanted: rows[0]?.plans ?? 0 };
 }

@@ -2,7 +2,7 @@
  * `/metrics`: this process's own counters, and the backlog of the whole installation, read from Postgres and the queue at
  * each scrape. Every ingress tells the same backlog, so don't add them up.
  */
-import { measureBacklog, queueNames } from "@outerloop/core";
+import { measureBacklog, oldestReadyMs, queueNames } from "@outerloop/core";
 import type { Hono } from "hono";
 import type { Access } from "../access/access.ts";
 import { refuseOtherMethods } from "../http/route.ts";
@@ -50,11 +50,11 @@ function attempt<Result>(work: Promise<Result>): Promise<Result | undefined> {
 }
 
 async function refreshGauges({ db, metrics }: IngressParts): Promise<true> {
-  const backlog = await measureBacklog(db);
+  const [backlog, oldest] = await Promise.all([measureBacklog(db), oldestReadyMs(db)]);
   const counts = new Map(backlog.live.map((each) => [each.status, each.count]));
   for (const [status, stage] of Object.entries(liveStatuses))
     metrics.tasks.set({ stage, status }, counts.get(status) ?? 0);
-  metrics.oldestReady.set(backlog.oldestReadyMs / 1000);
+  for (const stage of queueNames) metrics.oldestReady.set({ stage }, oldest[stage] / 1000);
   metrics.plansWanted.set(backlog.plansWanted);
   return true;
 }

@@ -34,10 +34,13 @@ describe("metrics", () => {
     await addTasks(ids[0]!, "reflecting", 2);
     expect(await metric('outerloop_tasks{stage="execute",status="ready"}')).toBe("3");
     expect(await metric('outerloop_tasks{stage="reflect",status="reflecting"}')).toBe("2");
-    expect(Number(await metric("outerloop_oldest_ready_task_seconds"))).toBeGreaterThanOrEqual(60);
+    for (const stage of ["execute", "reflect"])
+      expect(Number(await metric(`outerloop_oldest_ready_task_seconds{stage="${stage}"}`))).toBeGreaterThanOrEqual(60);
+    expect(Number(await metric('outerloop_oldest_ready_task_seconds{stage="plan"}'))).toBeGreaterThan(0);
     await house.call(`/v1/goals/${ids[0]}/cancel`, { method: "POST" });
     expect(await metric('outerloop_tasks{stage="execute",status="ready"}')).toBe("0");
-    expect(await metric("outerloop_oldest_ready_task_seconds")).toBe("0");
+    for (const stage of ["execute", "reflect"])
+      expect(await metric(`outerloop_oldest_ready_task_seconds{stage="${stage}"}`)).toBe("0");
   });
 
   test("are told also while the queue is away, and say that it is", async () => {

@@ -1,0 +1,105 @@
+import { afterEach, expect, test } from "vitest";
+import { createLogger } from "../logging.ts";
+import { createMetrics } from "../metrics.ts";
+import type { JobWorker, QueueJob } from "./backend.ts";
+import { startWorker, type StageHandler, type WorkerParts, type WorkerShell } from "./worker.ts";
+
+const deafMs = 40;
+const shells: WorkerShell[] = [];
+afterEach(() => Promise.all(shells.splice(0).map((shell) => shell.drain())));
+
+/** A queue whose workers fetch as these say, one after the other; each may never answer. */
+function queueOf(fetches: readonly (() => Promise<QueueJob | undefined>)[]) {
+  const created: JobWorker[] = [];
+  const dropped: JobWorker[] = [];
+  const backend: WorkerParts["backend"] = {
+    fetchMs: 1_000_000,
+    createWorker() {
+      const fetch = fetches[created.length]!;
+      const worker = {
+        id: `worker-${created.length}`,
+        waitUntilReady: async () => undefined,
+        startStalledCheckTimer: async () => undefined,
+        getNextJob: fetch,
+        close: async () => undefined,
+      } as unknown as JobWorker;
+      created.push(worker);
+      return worker;
+    },
+    dropWorker: (worker) => void dropped.push(worker),
+  };
+  return { backend, created, dropped };
+}
+
+const never = () => new Promise<never>(() => undefined);
+
+function jobOnce(): () => Promise<QueueJob | undefined> {
+  let given = false;
+  return async () => {
+    if (given) return never();
+    given = true;
+    const end = async () => undefined;
+    return {
+      id: "1",
+      data: { goal: "g_1", tasks: [] },
+      moveToCompleted: end,
+      moveToFailed: end,
+    } as unknown as QueueJob;
+  };
+}
+
+function start(
+  backend: WorkerParts["backend"],
+  oldestSentMs: () => Promise<number>,
+  slots = 1,
+): { readonly claimed: Promise<string>; readonly metrics: ReturnType<typeof createMetrics> } {
+  const metrics = createMetrics();
+  const claimed = Promise.withResolvers<string>();
+  const handler: StageHandler = {
+    claim: async (payload) => {
+      claimed.resolve(payload.goal);
+      return [async () => null];
+    },
+  };
+  const parts = { backend, metrics, oldestSentMs, log: createLogger("test", "silent", 1) };
+  shells.push(startWorker(parts, handler, { queue: "execute", slots, drainMs: 100, deafMs }));
+  return { claimed: claimed.promise, metrics };
+}
+
+const deafWorkers = async (metrics: ReturnType<typeof createMetrics>) =>
+  (await metrics.deafWorkers.get()).values.reduce((sum, each) => sum + each.value, 0);
+
+test("a worker whose fetch never returns while work lies on its queue is replaced, and the work is taken", async () => {
+  const { backend, created, dropped } = queueOf([never, jobOnce()]);
+  const { claimed, metrics } = start(backend, async () => deafMs + 1);
+  expect(await claimed).toBe("g_1");
+  expect(created).toHaveLength(2);
+  await expect.poll(() => dropped).toEqual([created[0]]);
+  expect(await deafWorkers(metrics)).toBe(1);
+});
+
+test("a worker that waits long on an empty queue is not deaf", async () => {
+  const { backend, created } = queueOf([never]);
+  let asked = 0;
+  const { metrics } = start(backend, async () => {
+    asked += 1;
+    return 0;
+  });
+  await expect.poll(() => asked).toBeGreaterThan(3);
+  expect(created).toHaveLength(1);
+  expect(await deafWorkers(metrics)).toBe(0);
+});
+
+test("a worker whose fetches return is not deaf, however long the work of others lies there", async () => {
+  let fetched = 0;
+  const { backend, created } = queueOf([
+    async () => {
+      fetched += 1;
+      await new Promise((resolve) => setTimeout(resolve, deafMs / 8));
+      return undefined;
+    },
+  ]);
+  start(backend, async () => 1_000_000);
+  await expect.poll(() => fetched, { timeout: 5000 }).toBeGreaterThan(50);
+  expect(created).toHaveLength(1);
+});

@@ -1,0 +1,2 @@
+export function findPostgres(): { readonly bin: string; readonly version: number } | undefined;
+export function findRedis(): string | undefined;
