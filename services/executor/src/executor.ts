@@ -9,6 +9,7 @@ import {
   ask,
   defaultExecutionLimits,
   executionParts,
+  failpoint,
   hasTaskEnded,
   journalModelCall,
   listDependencies,
@@ -130,6 +131,7 @@ class Execution {
   }
 
   async run(draining: AbortSignal): Promise<WorkEnd> {
+    failpoint("execute.claimed");
     this.#parts = await this.#loadParts();
     // Ends: the machine ends (see nextExecutionMove), or a commit says that this claim must.
     for (;;) {
@@ -175,6 +177,7 @@ class Execution {
         this.#runtime.metrics,
         this.#lost,
       );
+      failpoint("execute.answered");
       const response = { ...answer, message: boundCalls(answer.message) };
       const journaled = journalModelCall(
         {
@@ -208,6 +211,7 @@ class Execution {
         ? { ...write, move: { to: "reflecting", result: text.trim() } }
         : { ...write, reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()) },
     );
+    failpoint("execute.committed");
     this.#steps = [...this.#steps, step];
     return finishes && committed.outcome === "won" ? { outcome: "moved", failure: null } : this.#after(committed);
   }
