@@ -1,4 +1,6 @@
 /** Waits and external calls from the API to the model and back, on whichever size. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ApprovalResource, EventResource } from "@outerloop/core/domain";
 import {
@@ -99,10 +101,10 @@ export function waitingCases(size: Size): void {
       expect(count(events, "approval.requested")).toBe(3);
       expect(sink.deliveries.length).toBe(before);
       const asked = await open(id);
-      expect(asked.map((each) => [each.kind, each.tool, argsOf(each)]).toSorted()).toEqual([
-        ["approval", "sink_mail", "one"],
-        ["approval", "sink_mail", "two"],
-        ["approval", "sink_post", "three"],
+      expect(asked.map((each) => `${each.kind} ${each.tool} ${String(argsOf(each))}`).toSorted()).toEqual([
+        "approval sink_mail one",
+        "approval sink_mail two",
+        "approval sink_post three",
       ]);
       const goal = await deployment.client.goals.get(id);
       expect(goal.tasks[0]).toMatchObject({ status: "waiting" });
@@ -233,6 +235,56 @@ export function waitingCases(size: Size): void {
       });
       expect((await deployment.client.approvals.get(asked!.id)).status).toBe("withdrawn");
       expect(sink.deliveries.length).toBe(before + 1);
+    }, 60_000);
+
+    test("people decide and send signals on the command line", async () => {
+      const before = sink.deliveries.length;
+      const outerloop = async (...args: readonly string[]) => {
+        const { stdout } = await promisify(execFile)(
+          process.execPath,
+          ["packages/cli/src/main.ts", ...args, "--url", deployment.url, "--key", deployment.apiKey],
+          { env: { ...process.env, NO_COLOR: "1" } },
+        );
+        return stdout;
+      };
+      use(
+        oneTask(
+          [
+            { name: "sink_mail", args: { text: "cli one" } },
+            { name: "sink_mail", args: { text: "cli two" } },
+            { name: "sink_mail", args: { text: "cli three" } },
+            { name: "wait_for_signal", args: { name: "ready" } },
+          ],
+          [{ tool: "sink_mail" }],
+        ),
+      );
+      const id = await post();
+      await until(id, isWaiting());
+      const listed = await outerloop("approvals", "--goal", id);
+      const [one, two, three] = await Promise.all(
+        ["cli one", "cli two", "cli three"].map(async (text) =>
+          (await open(id)).find((each) => argsOf(each) === text)!,
+        ),
+      );
+      expect(listed).toContain(`"text": "cli one"`);
+      expect(listed).toContain(`npx outerloop approve ${one!.id}`);
+      expect(await outerloop("show", id)).toContain("waiting: for 3 decisions of yours: npx outerloop approvals");
+      expect(await outerloop("approve", one!.id, "--hash", one!.hash!)).toMatch(/sink_mail of g_\w+ t1: approve/);
+      expect(await outerloop("approve", two!.id, "--args", '{"text":"cli edited"}')).toContain("edit");
+      expect(await outerloop("reject", three!.id, "--reason", "spam")).toContain("reject");
+      await expect(outerloop("approve", three!.id)).rejects.toMatchObject({ code: 2 });
+      await expect(outerloop("approve", "t1")).rejects.toMatchObject({ code: 2 });
+      expect(await outerloop("signal", id, "ready", "--payload", '{"go":true}')).toContain("was told ready");
+      const end = await ended(id);
+      expect(end.status).toBe("succeeded");
+      expect(end.tasks[0]?.result).toContain('It says: {"go":true}');
+      expect(
+        sink.deliveries
+          .slice(before)
+          .map((each) => each.body)
+          .toSorted(),
+      ).toEqual(['{"text":"cli edited"}', '{"text":"cli one"}']);
+      expect(await outerloop("approvals")).toContain("Nothing waits for a decision.");
     }, 60_000);
 
     test("a provider that says to come back in an hour is waited for like anything else", async () => {
