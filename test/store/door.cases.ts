@@ -19,7 +19,16 @@ import {
   releaseOwnClaim,
   resolveGoalId,
   resumeGoal,
-  signalTask,
+  signalGoal,
+  approvalHash,
+  decideApproval,
+  fireDueWaits,
+  listApprovals,
+  loadEffects,
+  loadWaits,
+  type Decision,
+  type TaskChange,
+  type WaitId,
   submitGoal,
   taskMoves,
   taskStatuses,
@@ -27,9 +36,19 @@ import {
   type GoalId,
   type TaskId,
   type TaskWrite,
+  type TenantId,
+  wakePlanners,
 } from "@outerloop/core";
 import { sql } from "kysely";
-import { brokenInvariants, createDriver, newLease, operator, taskRows, type Driver } from "../support/goal-driver.ts";
+import {
+  brokenInvariants,
+  createDriver,
+  newLease,
+  operator,
+  taskRows,
+  waitRow,
+  type Driver,
+} from "../support/goal-driver.ts";
 
 export function doorCases(name: string, open: () => Promise<Database>): void {
   describe(`the one door on ${name}`, () => {
@@ -242,29 +261,195 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
     test("W5: a signal that came while the task decided to wait is not lost", async () => {
       const goal = await driver.submit();
       const { t1 } = await driver.plan(goal, { t1: [] });
-      const { fence, task } = await driver.claim(goal, t1!);
-      expect((await signalTask(driver.db, operator, goal, t1!)).kind).toBe("moved");
-      expect(
-        await driver.door.commit({
-          id: createId("write"),
-          goal,
-          task: t1!,
-          fence,
-          move: { to: "waiting", wakes: task.wakes, wait: { signal: "go" } },
-        }),
-      ).toEqual({ outcome: "refused", why: "woken" });
-      expect(
-        await driver.door.commit({
-          id: createId("write"),
-          goal,
-          task: t1!,
-          fence,
-          move: { to: "waiting", wakes: task.wakes + 1, wait: { signal: "go" } },
-        }),
-      ).toMatchObject({ outcome: "won" });
+      const { fence } = await driver.claim(goal, t1!);
+      const commit = (change: TaskChange) =>
+        driver.door.commit({ id: createId("write"), goal, task: t1!, fence, ...change });
+      const signal = () =>
+        signalGoal(driver.db, operator, goal, { name: "go", payload: { n: 1 }, task: null, key: null, by: "test" });
+      expect(await commit({ waits: [waitRow("signal", 1)] })).toMatchObject({ outcome: "won" });
+      const seen = await loadWaits(driver.db, t1!, 1);
+      expect(await signal()).toMatchObject({ kind: "moved" });
+      expect(await commit({ move: { to: "waiting", wakes: seen.wakes } })).toEqual({
+        outcome: "refused",
+        why: "woken",
+      });
+      const now = await loadWaits(driver.db, t1!, 1);
+      expect(now.bySeq.get(1)?.resolution).toMatchObject({ by: "signal", payload: { n: 1 } });
+      // Nothing that it waits for is open, so it cannot sleep either.
+      expect(await commit({ move: { to: "waiting", wakes: now.wakes } })).toEqual({ outcome: "refused", why: "woken" });
+
+      expect(await commit({ waits: [waitRow("signal", 2)] })).toMatchObject({ outcome: "won" });
+      const { wakes, bySeq } = await loadWaits(driver.db, t1!, 1);
+      // The first signal was read by this attempt already.
+      expect(bySeq.get(2)?.resolution).toBeNull();
+      expect(await commit({ move: { to: "waiting", wakes } })).toMatchObject({ outcome: "won" });
       expect(await statusOf(t1!)).toBe("waiting");
-      await signalTask(driver.db, operator, goal, t1!);
+      expect(await signal()).toMatchObject({ kind: "moved", woke: 1 });
       expect((await driver.claim(goal, t1!)).task.attempt).toBe(1);
+    });
+
+    test("a signal that came before anybody waited is there for each attempt, and is heard once by it", async () => {
+      const goal = await driver.submit();
+      const { t1 } = await driver.plan(goal, { t1: [] });
+      await signalGoal(driver.db, operator, goal, { name: "go", payload: "early", task: null, key: null, by: "test" });
+      const { fence } = await driver.claim(goal, t1!);
+      await driver.door.commit({
+        id: createId("write"),
+        goal,
+        task: t1!,
+        fence,
+        waits: [waitRow("signal", 1), waitRow("signal", 2)],
+      });
+      const { bySeq } = await loadWaits(driver.db, t1!, 1);
+      expect(bySeq.get(1)?.resolution).toMatchObject({ payload: "early" });
+      expect(bySeq.get(2)?.resolution).toBeNull();
+    });
+
+    test("a signal with the same key is the same signal, another one with it is refused", async () => {
+      const goal = await driver.submit();
+      const signal = { name: "go", payload: { a: 1, b: 2 }, task: null, key: "k1", by: "test" };
+      expect(await signalGoal(driver.db, operator, goal, signal)).toMatchObject({ kind: "moved" });
+      expect(await signalGoal(driver.db, operator, goal, { ...signal, payload: { b: 2, a: 1 } })).toMatchObject({
+        kind: "unchanged",
+      });
+      expect(await signalGoal(driver.db, operator, goal, { ...signal, name: "stop" })).toMatchObject({
+        kind: "refused",
+      });
+      expect((await goalRow(goal)).signal_seq).toBe(1);
+    });
+
+    test("a wait whose time has come ends by the database's clock, its task goes on, and an open one stays", async () => {
+      const goal = await driver.submit();
+      const { t1 } = await driver.plan(goal, { t1: [] });
+      const { fence } = await driver.claim(goal, t1!);
+      const commit = (change: TaskChange) =>
+        driver.door.commit({ id: createId("write"), goal, task: t1!, fence, ...change });
+      await commit({ waits: [waitRow("timer", 1, { for_ms: 0 }), waitRow("timer", 2)] });
+      const { wakes } = await loadWaits(driver.db, t1!, 1);
+      expect(await commit({ move: { to: "waiting", wakes } })).toMatchObject({ outcome: "won" });
+      expect((await goalRow(goal)).asleep_at).not.toBeNull();
+      const fired = await fireDueWaits(driver.db, 100);
+      expect(fired.fired).toBe(1);
+      expect(Object.keys(fired.events)).toEqual([goal]);
+      expect(fired.nextMs).toBeGreaterThan(3_500_000);
+      expect(await statusOf(t1!)).toBe("running");
+      const { bySeq } = await loadWaits(driver.db, t1!, 1);
+      expect([bySeq.get(1)?.resolution, bySeq.get(2)?.resolution]).toEqual([{ by: "deadline" }, null]);
+    });
+
+    test("the wall clock of a goal stands still while all its work waits", async () => {
+      const goal = await driver.submit();
+      const { t1 } = await driver.plan(goal, { t1: [] });
+      const { fence } = await driver.claim(goal, t1!);
+      const commit = (change: TaskChange) =>
+        driver.door.commit({ id: createId("write"), goal, task: t1!, fence, ...change });
+      await commit({ waits: [waitRow("signal", 1)] });
+      const { wakes } = await loadWaits(driver.db, t1!, 1);
+      await commit({ move: { to: "waiting", wakes } });
+      const { deadline_at: before } = await goalRow(goal);
+      // As if it had slept for three weeks, long past its wall clock.
+      await sql`UPDATE goals SET asleep_at = asleep_at - interval '21 days', deadline_at = deadline_at - interval '21 days' WHERE id = ${goal}`.execute(
+        driver.db,
+      );
+      await wakePlanners(driver.db, 100);
+      expect((await goalRow(goal)).exhausted).toBeNull();
+      await signalGoal(driver.db, operator, goal, { name: "go", payload: null, task: null, key: null, by: "test" });
+      const { deadline_at: after, asleep_at } = await goalRow(goal);
+      expect(asleep_at).toBeNull();
+      expect(after.getTime()).toBeGreaterThanOrEqual(before.getTime());
+      await wakePlanners(driver.db, 100);
+      expect((await goalRow(goal)).exhausted).toBeNull();
+    });
+
+    test("an approval is decided once, bound to what was seen, and taken back with its task", async () => {
+      const goal = await driver.submit();
+      const { t1 } = await driver.plan(goal, { t1: [] });
+      const { fence } = await driver.claim(goal, t1!);
+      const subject = { tool: "send", version: "1", policy: "p", args: { to: "a" } };
+      const rows = [1, 2, 3].map((seq) => waitRow("approval", seq, { subject, on_deadline: "reject" }));
+      await driver.door.commit({ id: createId("write"), goal, task: t1!, fence, waits: rows });
+      const [first, second, third] = rows.map((row) => row.id);
+      const decide = (id: WaitId, decision: Decision, hash?: string) =>
+        decideApproval(driver.db, operator, "key k1", id, decision, hash);
+
+      expect(await decide(first!, { decision: "happened" })).toMatchObject({ kind: "refused", why: /takes approve/ });
+      expect(await decide(first!, { decision: "approve" }, "another")).toMatchObject({ kind: "refused" });
+      const both = await Promise.all([
+        decide(first!, { decision: "approve" }, "h"),
+        decide(first!, { decision: "reject", reason: "no" }, "h"),
+      ]);
+      expect(both.map((each) => each.kind).sort()).toEqual(["decided", "refused"]);
+      const won = both[0]!.kind === "decided" ? "approve" : "reject";
+      expect(await decide(first!, { decision: won })).toMatchObject({ kind: "unchanged" });
+
+      expect(await decide(second!, { decision: "edit", args: { to: "b" } })).toMatchObject({ kind: "decided" });
+      const { bySeq } = await loadWaits(driver.db, t1!, 1);
+      expect(bySeq.get(2)?.hash).toBe(approvalHash({ ...subject, args: { to: "b" } }));
+
+      expect(
+        (await listApprovals(driver.db, operator, { status: "open", goalId: goal, limit: 10 })).map((each) => each.id),
+      ).toEqual([third]);
+      await cancelGoal(driver.db, operator, goal, null);
+      expect(await decide(third!, { decision: "approve" })).toMatchObject({ kind: "refused", why: /no longer asked/ });
+      expect(await listApprovals(driver.db, operator, { status: "open", goalId: goal, limit: 10 })).toEqual([]);
+      const stranger = { ...operator, tenantId: "other" as TenantId };
+      expect(await decideApproval(driver.db, stranger, "x", first!, { decision: "approve" })).toEqual({ kind: "gone" });
+    });
+
+    test("an external call has one owner: a second intent is refused, taking over names the turn that was seen", async () => {
+      const goal = await driver.submit();
+      const { t1, t2 } = await driver.plan(goal, { t1: [], t2: [] });
+      const one = await driver.claim(goal, t1!);
+      const two = await driver.claim(goal, t2!);
+      const intend = (claim: typeof one, task: TaskId, turn?: number) =>
+        driver.door.commit({
+          id: createId("write"),
+          goal,
+          task,
+          fence: claim.fence,
+          effects: [
+            {
+              status: "intended",
+              key: "k",
+              send_key: "s",
+              root: task,
+              attempt: 1,
+              seq: 2,
+              tool: "send",
+              version: "1",
+              args: { to: "a" },
+              ...(turn !== undefined && { turn }),
+            },
+          ],
+        });
+      const settle = (status: "done" | "failed" | "unknown") =>
+        driver.door.commit({
+          id: createId("write"),
+          goal,
+          task: t1!,
+          fence: one.fence,
+          effects: [{ status, key: "k", result: { text: status } }],
+        });
+      expect(await intend(one, t1!)).toMatchObject({ outcome: "won" });
+      expect(await intend(two, t2!)).toEqual({ outcome: "refused", why: "effect" });
+      expect((await loadEffects(driver.db, goal, t2!, ["k"])).get("k")).toMatchObject({ elsewhere: true, turn: 1 });
+      expect((await loadEffects(driver.db, goal, t1!, ["s"])).get("s")).toMatchObject({
+        elsewhere: false,
+        status: "intended",
+      });
+      expect(await intend(two, t2!, 1)).toMatchObject({ outcome: "won" });
+      expect(await intend(one, t1!, 1)).toEqual({ outcome: "refused", why: "effect" });
+      await settle("failed");
+      expect(await intend(one, t1!)).toMatchObject({ outcome: "won" });
+      await settle("done");
+      expect(await intend(two, t2!)).toEqual({ outcome: "refused", why: "effect" });
+      expect((await loadEffects(driver.db, goal, t2!, ["k"])).get("k")).toMatchObject({
+        status: "done",
+        result: "done",
+        elsewhere: false,
+      });
+      await pauseGoal(driver.db, operator, goal);
+      expect(await intend(one, t1!, 3)).toEqual({ outcome: "refused", why: "paused" });
     });
 
     test("W6: what depended on a split task depends on its subtasks, also when it is planned after the split", async () => {

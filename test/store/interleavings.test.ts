@@ -13,7 +13,11 @@ import {
   openDatabase,
   pauseGoal,
   resumeGoal,
-  signalTask,
+  signalGoal,
+  decideApproval,
+  fireDueWaits,
+  loadWaits,
+  type WaitId,
   type ClaimedGoal,
   type ClaimedTask,
   type Database,
@@ -25,7 +29,15 @@ import {
 } from "@outerloop/core";
 import { sql } from "kysely";
 import { cloneDatabase, describeWithServers, type ClonedDatabase } from "../support/servers.ts";
-import { brokenInvariants, createDriver, newLease, operator, taskRows, type Driver } from "../support/goal-driver.ts";
+import {
+  brokenInvariants,
+  createDriver,
+  newLease,
+  operator,
+  taskRows,
+  waitRow,
+  type Driver,
+} from "../support/goal-driver.ts";
 
 /** A goal in the middle of its life: something of it can meet everything else. */
 interface Scene {
@@ -33,6 +45,9 @@ interface Scene {
   readonly ids: Readonly<Record<string, TaskId>>;
   /** Running, claimed by a process that lives. */
   readonly running: ClaimedTask;
+  /** What it has seen of what it waits for: a decision, a timer that is due, a signal. */
+  readonly wakes: number;
+  readonly approval: WaitId;
   /** Running, claimed by a process that died. */
   readonly orphan: ClaimedTask;
   /** In reflection, claimed. */
@@ -98,9 +113,12 @@ const operations: Readonly<Record<string, Operation>> = {
   "finish execution": (driver, scene) =>
     driver.door.commit(write(scene, scene.running, { move: { to: "reflecting", result: "r" } })),
   "start waiting": (driver, scene) =>
-    driver.door.commit(
-      write(scene, scene.running, { move: { to: "waiting", wakes: scene.running.task.wakes, wait: {} } }),
-    ),
+    driver.door.commit(write(scene, scene.running, { move: { to: "waiting", wakes: scene.wakes } })),
+  "ask to wait": (driver, scene) =>
+    driver.door.commit(write(scene, scene.running, { waits: [waitRow("signal", (position += 1))] })),
+  decide: (driver, scene) =>
+    decideApproval(driver.db, operator, "test", scene.approval, { decision: "reject", reason: "no" }),
+  "fire timers": (driver) => fireDueWaits(driver.db, 500),
   "reflect done": (driver, scene) => driver.door.commit(write(scene, scene.reflecting, { move: { to: "done" } })),
   "reflect abandoned": (driver, scene) =>
     driver.door.commit(write(scene, scene.reflecting, { move: { to: "abandoned", reason: "r" } })),
@@ -113,7 +131,7 @@ const operations: Readonly<Record<string, Operation>> = {
         tasks: taskRows({ sa: [], sb: ["sa"] }, scene.reflectingToo.task.id).rows,
       }),
     ),
-  signal: (driver, scene) => signalTask(driver.db, operator, scene.goal, scene.running.task.id),
+  signal: (driver, scene) => sendGo(driver, scene.goal),
   claim: (driver, scene) => claimTasks(driver.db, scene.goal, "execute", [scene.ids["ready_one"]!], driver.lease, 1),
   "take over": (driver, scene) =>
     claimTasks(driver.db, scene.goal, "execute", [scene.orphan.task.id], scene.takeover, 1),
@@ -125,7 +143,10 @@ const operations: Readonly<Record<string, Operation>> = {
 };
 
 /** These do not lock the goal's row, so they never wait for its holder. */
-const lockless = new Set(["dispatch"]);
+const lockless = new Set(["dispatch", "fire timers"]);
+
+const sendGo = (driver: Driver, goal: GoalId) =>
+  signalGoal(driver.db, operator, goal, { name: "go", payload: null, task: null, key: null, by: "test" });
 
 async function setScene(driver: Driver): Promise<Scene> {
   const goal = await driver.submit();
@@ -139,6 +160,17 @@ async function setScene(driver: Driver): Promise<Scene> {
     later: ["after"],
   });
   const running = await driver.claim(goal, ids["run_me"]!);
+  // Enough open ends that no single one wakes it for good.
+  const approval = waitRow("approval", 1000, { on_deadline: "reject" });
+  const due = waitRow("timer", 1001, { for_ms: 0 });
+  await driver.door.commit({
+    id: createId("write"),
+    goal,
+    task: running.task.id,
+    fence: running.fence,
+    waits: [approval, due, waitRow("signal", 1002)],
+  });
+  const { wakes } = await loadWaits(driver.db, running.task.id, 1);
   const dead = await newLease(driver.db);
   const orphan = (await claimTasks(driver.db, goal, "execute", [ids["orphan"]!], dead, 1)).claimed[0]!;
   await driver.db.deleteFrom("leases").where("id", "=", dead).execute();
@@ -147,7 +179,18 @@ async function setScene(driver: Driver): Promise<Scene> {
   const reflectingToo = (await claimTasks(driver.db, goal, "reflect", [ids["split_me"]!], driver.lease, 1)).claimed[0]!;
   await driver.db.updateTable("goals").set({ plan_wanted: 1 }).where("id", "=", goal).execute();
   const planner = (await claimGoal(driver.db, goal, driver.lease))!;
-  return { goal, ids, running, orphan, reflecting, reflectingToo, planner, takeover: await newLease(driver.db) };
+  return {
+    goal,
+    ids,
+    running,
+    wakes,
+    approval: approval.id,
+    orphan,
+    reflecting,
+    reflectingToo,
+    planner,
+    takeover: await newLease(driver.db),
+  };
 }
 
 /** Plays worker and planner until the goal ends; a stuck task or a lost wake-up shows as a round without progress. */
@@ -167,7 +210,7 @@ async function playToEnd(driver: Driver, goal: GoalId): Promise<string> {
       .orderBy("number")
       .execute();
     for (const task of tasks) {
-      if (task.status === "waiting") await signalTask(driver.db, operator, goal, task.id as TaskId);
+      if (task.status === "waiting") await sendGo(driver, goal);
       if (task.status === "ready" || task.status === "running") await driver.execute(goal, task.id as TaskId);
       if (task.status === "reflecting") await driver.reflect(goal, task.id as TaskId, "done");
     }

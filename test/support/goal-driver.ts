@@ -21,6 +21,7 @@ import {
   type Principal,
   type TaskId,
   type TaskRow,
+  type WaitRow,
 } from "@outerloop/core";
 import { sql } from "kysely";
 
@@ -141,6 +142,21 @@ export function taskRows(
   return { rows, ids };
 }
 
+/** A wait as a task asks for it, an hour ahead unless said otherwise. */
+export function waitRow(kind: WaitRow["kind"], seq: number, more: Partial<WaitRow> = {}): WaitRow {
+  return {
+    id: createId("wait"),
+    attempt: 1,
+    seq,
+    kind,
+    name: "go",
+    for_ms: 3_600_000,
+    on_deadline: "continue",
+    hash: "h",
+    ...more,
+  };
+}
+
 /** What must hold of every goal whenever nobody is in the middle of a write; returns what does not. */
 export async function brokenInvariants(db: Db): Promise<readonly string[]> {
   const { rows } = await sql<{ broken: string }>`
@@ -164,6 +180,12 @@ export async function brokenInvariants(db: Db): Promise<readonly string[]> {
       WHERE g.ended_at IS NOT NULL AND t.status IN ('pending', 'ready', 'running', 'waiting', 'reflecting')
     UNION ALL SELECT format('events of goal %s: %s, its counter says %s', g.id, count(e.seq), g.event_seq) FROM goals g LEFT JOIN events e ON e.goal_id = g.id
       GROUP BY g.id, g.event_seq HAVING count(e.seq) <> g.event_seq OR coalesce(max(e.seq), 0) <> g.event_seq
+    UNION ALL SELECT format('goal %s counts %s waiting tasks, there are %s', g.id, g.waiting_tasks, (SELECT count(*) FROM tasks t WHERE t.goal_id = g.id AND t.status = 'waiting'))
+      FROM goals g WHERE g.waiting_tasks <> (SELECT count(*) FROM tasks t WHERE t.goal_id = g.id AND t.status = 'waiting')
+    UNION ALL SELECT format('task %s waits for nothing', id) FROM tasks t WHERE status = 'waiting' AND NOT EXISTS (SELECT FROM waits w WHERE w.task_id = t.id AND w.attempt = t.attempt AND w.status = 'open')
+    UNION ALL SELECT format('wait %s is open, its task is %s', w.id, t.status) FROM waits w JOIN tasks t ON t.id = w.task_id WHERE w.status = 'open' AND t.status NOT IN ('running', 'waiting', 'reflecting')
+    UNION ALL SELECT format('goal %s sleeps while it works', id) FROM goals g WHERE asleep_at IS NOT NULL AND ended_at IS NULL
+      AND (status <> 'running' OR EXISTS (SELECT FROM tasks t WHERE t.goal_id = g.id AND t.status IN ('ready', 'running', 'reflecting')))
     UNION ALL SELECT format('goal %s ended %s times', goal_id, count(*)) FROM events WHERE type IN ('goal.succeeded', 'goal.failed', 'goal.abandoned', 'goal.cancelled') GROUP BY goal_id HAVING count(*) > 1`.execute(
     db,
   );

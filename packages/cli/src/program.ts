@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ApiError, ConnectionError } from "@outerloop/client";
+import { addApprovals } from "./commands/approvals.ts";
 import type { Context } from "./commands/context.ts";
 import { addFiles } from "./commands/files.ts";
 import { addList } from "./commands/list.ts";
@@ -51,6 +52,7 @@ function createProgram(context: Context): Command {
   addShow(program, context);
   addWatch(program, context);
   addSteering(program, context);
+  addApprovals(program, context);
   addFiles(program, context);
   return program;
 }

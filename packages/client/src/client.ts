@@ -1,6 +1,7 @@
 /** The typed client of Outerloop's HTTP API. It parses every answer by the schemas that the server writes from. */
 import type { z } from "zod";
 import { healthSchema, shownStepSchema, type ShownStepResource } from "@outerloop/core/domain";
+import { createApprovals, type Approvals } from "./approvals.ts";
 import { createGoals, type CallOptions, type Goals } from "./goals.ts";
 import { createHttp, type HttpSettings } from "./http.ts";
 
@@ -14,6 +15,7 @@ export type Health = z.output<typeof healthSchema>;
 export interface Client {
   readonly baseUrl: string;
   readonly goals: Goals;
+  readonly approvals: Approvals;
   readonly steps: {
     /** @param id `subject.attempt.seq`, with the exact request rebuilt from the journal */
     get(id: string, options?: CallOptions): Promise<ShownStepResource>;
@@ -28,6 +30,7 @@ export function createClient(settings: ClientSettings): Client {
   return {
     baseUrl: http.baseUrl,
     goals: createGoals(http, settings.idleTimeoutMs),
+    approvals: createApprovals(http),
     steps: {
       get: (id, options = {}) =>
         http.json(shownStepSchema, { path: `/v1/steps/${encodeURIComponent(id)}`, ...options }),

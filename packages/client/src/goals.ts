@@ -48,14 +48,16 @@ export interface Goals {
   cancel(id: string, reason?: string, options?: CallOptions): Promise<GoalResource>;
   pause(id: string, options?: CallOptions): Promise<GoalResource>;
   resume(id: string, options?: CallOptions): Promise<GoalResource>;
+  /** Safe to call on a bad line, as `create` is. */
   signal(
     id: string,
     signal: {
       readonly name: string;
       readonly payload?: unknown;
-      /** An id or a key such as t3; without it, the one task that waits. */ readonly task?: string;
+      /** An id or a key such as t3: meant for that task alone. */
+      readonly task?: string;
     },
-    options?: CallOptions,
+    options?: CreateOptions,
   ): Promise<GoalResource>;
   /** The journal, oldest first. */
   steps(id: string, options?: CallOptions): AsyncIterable<StepResource>;
@@ -96,7 +98,8 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
       steer(id, "cancel", reason === undefined ? {} : { reason }, options, { tries }),
     pause: (id, options = {}) => steer(id, "pause", {}, options, { tries }),
     resume: (id, options = {}) => steer(id, "resume", {}, options, { tries }),
-    signal: (id, signal, options = {}) => steer(id, "signals", signal, options),
+    signal: (id, signal, { idempotencyKey = randomUUID(), ...options } = {}) =>
+      steer(id, "signals", signal, options, { headers: { "idempotency-key": idempotencyKey }, tries }),
     steps: (id, options = {}) =>
       eachItem((cursor) =>
         http.json(listSchema(stepResourceSchema), { path: at(id, "/steps"), query: { cursor }, tries, ...options }),

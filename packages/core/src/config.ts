@@ -1,6 +1,7 @@
 /** Everything that is set from outside, parsed once. The only place that reads the environment. */
 import { resolve } from "node:path";
 import { z } from "zod";
+import { createApprovalPolicy, type ApprovalPolicy } from "./domain/approval-policy.ts";
 import { OuterloopError } from "./domain/errors.ts";
 import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
 import type { ModelSettings } from "./models/index.ts";
@@ -40,6 +41,15 @@ const schema = z.object({
   OUTERLOOP_DATA_DIR: optional,
   OUTERLOOP_CWD: optional,
   OUTERLOOP_SKILL_MODULES: z.string().default(""),
+  OUTERLOOP_AUTO_APPROVE: z
+    .string()
+    .refine((names) => /^[\w*,\s-]*$/.test(names), "must be tool names with commas between them, or * for all")
+    .default(""),
+  OUTERLOOP_APPROVAL_DEADLINE_MS: count(7 * 24 * 3_600_000, 1000, 366 * 24 * 3_600_000),
+  OUTERLOOP_ON_APPROVAL_DEADLINE: z.preprocess(
+    (value) => (value === "" ? undefined : value),
+    z.enum(["reject", "fail"]).default("reject"),
+  ),
   OUTERLOOP_MIGRATE: z.enum(["true", "false"]).default("true"),
   OUTERLOOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional(),
   OUTERLOOP_PLANNER_SLOTS: count(4, 1, 1000),
@@ -99,6 +109,7 @@ export interface Config {
   readonly maxToolCalls: number;
   /** ES modules with skills of the operator's own: paths relative to `cwd` or absolute, or names of packages. */
   readonly skillModules: readonly string[];
+  readonly policy: ApprovalPolicy;
   /** Where a worker shows its health and metrics; null for nowhere. */
   readonly probePort: number | null;
   /** Of one request. */
@@ -155,6 +166,13 @@ export function readConfig(
     dbTimeoutMs: values.OUTERLOOP_DB_TIMEOUT_MS,
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
+    policy: createApprovalPolicy(
+      values.OUTERLOOP_AUTO_APPROVE.split(",")
+        .map((name) => name.trim())
+        .filter((name) => name !== ""),
+      values.OUTERLOOP_APPROVAL_DEADLINE_MS,
+      values.OUTERLOOP_ON_APPROVAL_DEADLINE,
+    ),
     skillModules: values.OUTERLOOP_SKILL_MODULES.split(",")
       .map((name) => name.trim())
       .filter((name) => name !== ""),

@@ -26,6 +26,8 @@ export const failpointNames = [
   "effect.journaled",
   "wait.requested",
   "wait.committed",
+  /** Waits have ended, their tasks are not on their queues. */
+  "wait.fired",
   "reflect.claimed",
   "reflect.answered",
   "reflect.committed",

@@ -18,12 +18,14 @@ import { addJobs, openQueueBackend, type QueueBackend } from "./queue/backend.ts
 import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
 import { openEventBus, type EventBus } from "./queue/event-bus.ts";
 import { startReconciler } from "./queue/reconciler.ts";
+import { startTimekeeper } from "./queue/timekeeper.ts";
 import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
 import { dispatchDue } from "./store/claims.ts";
 import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
 import { dropAllLeases, dropLease, dropOldLeases, renewLease } from "./store/leases.ts";
+import { tenantsWithDueWork } from "./store/reconcile.ts";
 import { ensurePartitions, migrate } from "./store/migrate.ts";
 import { oldestSentMs } from "./store/oldest-work.ts";
 
@@ -40,6 +42,8 @@ export interface Runtime {
   readonly models: Models;
   readonly metrics: Metrics;
   readonly lease: LeaseId;
+  /** Whether the lease certainly stands, as far as this process can know without asking: checked right before something is sent. */
+  leaseHolds(): boolean;
   readonly createId: CreateId;
   /** Adds jobs to their queues; what cannot be added now is sent again by the reconciler. */
   send(jobs: readonly DueJob[]): Promise<void>;
@@ -61,6 +65,8 @@ export interface RuntimeOptions {
 
 const upkeepEveryMs = 3_600_000;
 const embeddedLeaseMs = 120_000;
+/** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
+const leaseMargin = 0.8;
 
 export async function openRuntime(config: Config, options: RuntimeOptions): Promise<Runtime> {
   const log = createLogger(options.service, config.logLevel ?? options.logLevel ?? "info", options.logTo ?? 1);
@@ -115,12 +121,17 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     // Nobody else can take an embedded database's work over, so there is no haste.
     const leaseMs = database.kind === "embedded" ? Math.max(config.leaseMs, embeddedLeaseMs) : config.leaseMs;
     const holder = { id: lease, service: options.service, host: hostname(), pid: process.pid };
-    await renewLease(db, holder, leaseMs);
+    /** When the last renewal that succeeded was begun, by a clock that goes on while a process is stopped. */
+    let renewedAt = -Infinity;
+    const renew = async () => {
+      const begunAt = performance.now();
+      await renewLease(db, holder, leaseMs);
+      renewedAt = begunAt;
+    };
+    await renew();
     const heartbeat = setInterval(
       () =>
-        void renewLease(db, holder, leaseMs).catch((thrown: unknown) =>
-          log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) }),
-        ),
+        void renew().catch((thrown: unknown) => log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) })),
       leaseMs / 4,
     );
     closers.push(() => {
@@ -141,6 +152,19 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       log,
     );
     closers.push(() => reconciler.stop());
+    const timekeeper = startTimekeeper(
+      {
+        db,
+        onFired: async (events, count) => {
+          metrics.reconciled.inc({ what: "wait" }, count);
+          for (const [goalId, newest] of Object.entries(events)) bus.publish(goalId, newest);
+          for (const tenant of await tenantsWithDueWork(db))
+            await send(await dispatchDue<DueJob>(db, tenant, config.tenantInFlight, 64));
+        },
+      },
+      log,
+    );
+    closers.push(() => timekeeper.stop());
     const upkeep = setInterval(
       () =>
         void Promise.all([ensurePartitions(db), dropOldLeases(db)]).catch((thrown: unknown) =>
@@ -164,6 +188,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       models,
       metrics,
       lease,
+      leaseHolds: () => performance.now() - renewedAt < leaseMs * leaseMargin,
       createId,
       send,
       door: createDoor(

@@ -8,6 +8,7 @@ import { OuterloopError, messageOf } from "@outerloop/core/domain";
 import type {
   ErrorCode,
   JsonObject,
+  Probed,
   Skill,
   Tool,
   ToolCall,
@@ -30,13 +31,35 @@ export interface Registry {
   /** All tools, or those of these names that exist, as a model is told of them. */
   specs(names?: readonly string[]): ToolSpec[];
   get(toolName: string): RegisteredTool | undefined;
+  /** What is wrong with a call before it runs, for the model to mend; null where nothing is. */
+  check(call: Pick<ToolCall, "name" | "args">): string | null;
   run(call: Pick<ToolCall, "name" | "args">, context: ToolContext): Promise<ToolOutcome>;
+  /** Whether the receiver of this external call takes a repeated key for the same call. */
+  deduplicates(call: Pick<ToolCall, "name" | "args">): boolean;
+  /** Asks the receiver whether the call with the context's key happened. A probe that fails knows nothing. */
+  probe(call: Pick<ToolCall, "name" | "args">, context: ToolContext): Promise<Probed>;
 }
 
 export function createRegistry(skills: readonly Skill[] = []): Registry {
   const bundles = new Map<string, Skill>();
   const tools = new Map<string, RegisteredTool>();
   const specs = new Map<string, ToolSpec>();
+
+  /** The tool and its parsed arguments, or what is wrong. */
+  const resolve = (
+    call: Pick<ToolCall, "name" | "args">,
+  ):
+    | { readonly ok: true; readonly tool: RegisteredTool; readonly args: never }
+    | { readonly ok: false; readonly text: string } => {
+    const tool = tools.get(call.name);
+    if (!tool)
+      return { ok: false, text: `There is no tool "${call.name}". There are: ${[...tools.keys()].join(", ")}.` };
+    const malformed = call.args["malformed"];
+    if (typeof malformed === "string" && Object.keys(call.args).length === 1)
+      return { ok: false, text: `The arguments of ${call.name} were not a JSON object: ${malformed.slice(0, 200)}` };
+    const args = tool.input.safeParse(call.args);
+    return args.success ? { ok: true, tool, args: args.data } : { ok: false, text: explainArgs(tool, args.error) };
+  };
 
   const register = (skill: Skill) => {
     if (bundles.has(skill.name))
@@ -68,16 +91,30 @@ export function createRegistry(skills: readonly Skill[] = []): Registry {
     skills: () => [...bundles.values()],
     specs: (names) => (names ?? [...specs.keys()]).flatMap((name) => specs.get(name) ?? []),
     get: (toolName) => tools.get(toolName),
+    check(call) {
+      const resolved = resolve(call);
+      return resolved.ok ? null : resolved.text;
+    },
     async run(call, context) {
-      const tool = tools.get(call.name);
-      if (!tool)
-        return { ok: false, text: `There is no tool "${call.name}". There are: ${[...tools.keys()].join(", ")}.` };
-      const malformed = call.args["malformed"];
-      if (typeof malformed === "string" && Object.keys(call.args).length === 1)
-        return { ok: false, text: `The arguments of ${call.name} were not a JSON object: ${malformed.slice(0, 200)}` };
-      const args = tool.input.safeParse(call.args);
-      if (!args.success) return { ok: false, text: explainArgs(tool, args.error) };
-      return cutOutcome(await runBounded(tool, args.data, context));
+      const resolved = resolve(call);
+      if (!resolved.ok) return resolved;
+      const { tool, args } = resolved;
+      return cutOutcome(tool, await runBounded(tool, context, (bounded) => tool.run(args, bounded)));
+    },
+    deduplicates(call) {
+      const resolved = resolve(call);
+      if (!resolved.ok || resolved.tool.effect !== "external") return false;
+      const { deduplicates } = resolved.tool;
+      return typeof deduplicates === "function" ? deduplicates(resolved.args) : deduplicates === true;
+    },
+    async probe(call, context) {
+      const resolved = resolve(call);
+      if (!resolved.ok || resolved.tool.effect !== "external") return { kind: "unknown" };
+      const { tool, args } = resolved;
+      const ask = resolved.tool.reconcile;
+      if (ask === undefined) return { kind: "unknown" };
+      const probed = await runBounded(tool, context, (bounded) => ask(args, bounded));
+      return "kind" in probed ? probed : { kind: "unknown" };
     },
   };
 }
@@ -99,7 +136,16 @@ function explainArgs(tool: RegisteredTool, error: z.ZodError): string {
 /** Not the call's fault, so not a result: the step runs again when the service is back. */
 const outages: ReadonlySet<ErrorCode> = new Set(["store_unavailable", "queue_unavailable", "model_unavailable"]);
 
-async function runBounded(tool: RegisteredTool, args: never, context: ToolContext): Promise<ToolOutcome> {
+/** What a call that gave no answer means: one that reaches out may have happened all the same. */
+function unanswered(tool: RegisteredTool, text: string): ToolOutcome {
+  return tool.effect === "external" ? { ok: false, unknown: true, text } : { ok: false, text };
+}
+
+async function runBounded<Answer>(
+  tool: RegisteredTool,
+  context: ToolContext,
+  run: (context: ToolContext) => Promise<Answer>,
+): Promise<Answer | ToolOutcome> {
   const deadline = new AbortController();
   const signal = AbortSignal.any([context.signal, deadline.signal]);
   const timer = setTimeout(() => deadline.abort(), tool.timeoutMs);
@@ -109,16 +155,16 @@ async function runBounded(tool: RegisteredTool, args: never, context: ToolContex
   try {
     if (context.signal.aborted) throw cancelled(tool, context);
     // A tool that ignores its signal is left behind; what it may still do is bounded by its effect.
-    return await Promise.race([tool.run(args, { ...context, signal }), aborted.promise]);
+    return await Promise.race([run({ ...context, signal }), aborted.promise]);
   } catch (thrown) {
     if (context.signal.aborted) throw cancelled(tool, context);
     if (deadline.signal.aborted)
-      return {
-        ok: false,
-        text: `${tool.name} took longer than ${tool.timeoutMs / 1000} s and was stopped. Ask for less at once.`,
-      };
+      return unanswered(
+        tool,
+        `${tool.name} took longer than ${tool.timeoutMs / 1000} s and was stopped. Ask for less at once.`,
+      );
     if (thrown instanceof OuterloopError && outages.has(thrown.code)) throw thrown;
-    return { ok: false, text: `${tool.name} failed: ${messageOf(thrown)}` };
+    return unanswered(tool, `${tool.name} failed: ${messageOf(thrown)}`);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", abort);
@@ -132,7 +178,9 @@ function cancelled(tool: RegisteredTool, context: ToolContext): OuterloopError {
 }
 
 /** Also takes out what Postgres cannot store: NUL, and halves of a character that a cut left. */
-function cutOutcome(outcome: ToolOutcome): ToolOutcome {
+function cutOutcome(tool: RegisteredTool, outcome: ToolOutcome): ToolOutcome {
+  if (outcome.ok && outcome.wait !== undefined && tool.effect !== "pure")
+    return { ok: false, text: `${tool.name} asked to wait, which only a tool without effects may.` };
   const text = outcome.text.slice(0, maxResultChars).replaceAll("\0", "\uFFFD").toWellFormed();
   const rest = outcome.text.length - text.length;
   return {

@@ -6,7 +6,7 @@ import { createExecutor } from "@outerloop/executor";
 import { ensureFirstKey, ingressSettings, startIngress } from "@outerloop/ingress";
 import { createPlanner } from "@outerloop/planner";
 import { createReflector } from "@outerloop/reflector";
-import { openRegistry } from "@outerloop/skills";
+import { openRegistry, type Registry } from "@outerloop/skills";
 
 export interface EmbeddedServer {
   readonly url: string;
@@ -27,8 +27,13 @@ export async function startEmbedded(config: Config, options: EmbeddedOptions): P
   const runtime = await openRuntime(config, { service: "embedded", listens: true, ...options });
   try {
     const { key } = await ensureFirstKey(runtime);
-    const ingress = await startIngress(runtime, { ...ingressSettings(config, key), fallback: options.fallbackPort });
-    if (options.onlyLooks !== true) await startWorkers(runtime);
+    const registry = await openRegistry(config);
+    const ingress = await startIngress(runtime, {
+      ...ingressSettings(config, key),
+      tools: registry,
+      fallback: options.fallbackPort,
+    });
+    if (options.onlyLooks !== true) startWorkers(runtime, registry);
     // For the CLI and for a second start on the same data.
     const address = join(config.dataDir, "server.json");
     await writeFile(address, JSON.stringify({ url: ingress.url, pid: process.pid, instance: runtime.lease }), {
@@ -50,9 +55,8 @@ export async function startEmbedded(config: Config, options: EmbeddedOptions): P
   }
 }
 
-async function startWorkers(runtime: Runtime): Promise<void> {
+function startWorkers(runtime: Runtime, registry: Registry): void {
   const { slots } = runtime.config;
-  const registry = await openRegistry(runtime.config);
   runtime.startWorker("plan", createPlanner(runtime, registry), slots.planner);
   runtime.startWorker("execute", createExecutor(runtime, registry), slots.executor);
   runtime.startWorker("reflect", createReflector(runtime, registry), slots.reflector);

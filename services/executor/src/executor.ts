@@ -13,6 +13,8 @@ import {
   journalModelCall,
   listDependencies,
   loadTexts,
+  loadWaits,
+  maxWaitMs,
   nextExecutionMove,
   OuterloopError,
   sessionHistory,
@@ -45,6 +47,8 @@ const recalledMemories = 5;
 const sessionTurns = 5;
 /** Before a task whose model was away is tried again. */
 const modelAwayMs = 5000;
+/** From here on what is waited for is shown as a wait. */
+const longWaitMs = 30_000;
 
 /** Tool calls of one turn that are looked at, whether they run or not. */
 const maxCallsPerTurn = 64;
@@ -106,6 +110,8 @@ class Execution {
   readonly #lost: AbortSignal;
   readonly #tools: readonly ToolSpec[];
   readonly #toolRunner: ToolRunner;
+  /** Steps that are reserved for this task and not used. */
+  #reserved: number;
   #steps: readonly Step[];
   #parts: readonly string[] = [];
 
@@ -114,7 +120,11 @@ class Execution {
     this.#claim = claim;
     this.#lost = lost;
     this.#tools = registry.specs(claim.task.tools.length > 0 ? claim.task.tools : undefined);
-    this.#toolRunner = createToolRunner(runtime, registry, claim, lost);
+    this.#reserved = claim.reserved;
+    this.#toolRunner = createToolRunner(runtime, registry, claim, lost, {
+      commit: (change) => this.#commit(change),
+      reserved: () => this.#reserved,
+    });
     // A reflection that crashed may have journaled steps of its own in this attempt.
     this.#steps = claim.steps.filter((step) => step.stage === "execute");
   }
@@ -209,11 +219,19 @@ class Execution {
   }
 
   async #callTools(move: Extract<ExecutionMove, { kind: "tools" }>): Promise<WorkEnd | null> {
-    const ran = await this.#toolRunner.run(move.calls, (write) => this.#commit(write));
+    const before = this.#steps.filter((step) => step.kind === "tool");
+    const ran = await this.#toolRunner.run(move.calls, before);
     this.#steps = [...this.#steps, ...ran.steps];
-    if (ran.unknownOutcome !== null)
-      return this.#move({ to: "failed", reason: ran.unknownOutcome }, ran.unknownOutcome);
-    return this.#after(ran.committed);
+    switch (ran.kind) {
+      case "ran":
+        return this.#after(ran.committed);
+      case "asleep":
+        return { outcome: "waiting", failure: null };
+      case "later":
+        return this.#release(ran.afterMs);
+      case "failed":
+        return this.#move({ to: "failed", reason: ran.reason }, ran.reason);
+    }
   }
 
   async #modelFailed(thrown: unknown): Promise<WorkEnd> {
@@ -223,6 +241,7 @@ class Execution {
     if (retry === "never") return this.#move({ to: "failed", reason: why }, why);
     // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
     const afterMs = retry === "backoff" ? modelAwayMs : retry.afterMs;
+    if (afterMs >= longWaitMs) return this.#sleep(afterMs, why);
     this.#runtime.log.warn({
       event: "model_away",
       goal: this.#claim.task.goalId,
@@ -231,6 +250,30 @@ class Execution {
       error: why,
     });
     return this.#release(afterMs);
+  }
+
+  /** A provider that says to come back much later is waited for like anything else: people see it, and the wall clock stands still. */
+  async #sleep(forMs: number, why: string): Promise<WorkEnd> {
+    const { task } = this.#claim;
+    const { wakes } = await loadWaits(this.#runtime.db, task.id, task.attempt);
+    const asked = await this.#commit({
+      waits: [
+        {
+          id: this.#runtime.createId("wait"),
+          attempt: task.attempt,
+          seq: Math.max(0, ...this.#steps.map((step) => step.seq)) + 1,
+          kind: "timer",
+          name: "model",
+          subject: { why },
+          for_ms: Math.min(forMs, maxWaitMs),
+          on_deadline: "continue",
+        },
+      ],
+    });
+    if (asked.outcome !== "won") return { outcome: "stale", failure: null };
+    const slept = await this.#commit({ move: { to: "waiting", wakes } });
+    if (slept.outcome === "refused") return this.#release(longWaitMs);
+    return { outcome: slept.outcome === "won" ? "waiting" : "stale", failure: null };
   }
 
   async #move(move: TaskMove, failure: string | null): Promise<WorkEnd> {
@@ -266,15 +309,20 @@ class Execution {
     return null;
   }
 
-  #commit(write: TaskChange): Promise<Committed> {
+  async #commit(write: TaskChange): Promise<Committed> {
     const { task, fence } = this.#claim;
-    return this.#runtime.door.commit({
+    const committed = await this.#runtime.door.commit({
       id: this.#runtime.createId("write"),
       goal: task.goalId,
       task: task.id,
       fence,
       ...write,
     });
+    if (committed.outcome === "won") {
+      this.#reserved = Math.max(this.#reserved - (write.settle?.steps ?? 0), 0);
+      if (committed.spent === null) this.#reserved += write.reserve ?? 0;
+    }
+    return committed;
   }
 
   /** The first message: as journaled where the attempt has begun, else from what is known now. */

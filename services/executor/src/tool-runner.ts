@@ -1,230 +1,213 @@
 /**
- * Runs the tool calls of one model turn and journals each (W4). Independent reads run side by side; what writes runs in
- * the order of the calls, so that appended lines stand as the model asked.
+ * Runs the tool calls of one model turn and journals each (W4). Independent reads run side by side; what writes or reaches out
+ * runs in the order of the calls. A turn whose calls wait (for a time, a signal, a person) is put to sleep once nothing of it
+ * can run, and goes on from its journal when it is woken.
+ *
+ * A run ends: each round answers at least one call, asks for at least one wait, or ends the turn.
  */
 import {
+  answerOfWait,
   canonicalJson,
-  createWorkspace,
-  listTasks,
-  refusedCallText,
-  sha256,
+  failpoint,
+  loadWaits,
   type ClaimedTask,
   type Committed,
-  type FileRow,
-  type MemoryRow,
+  type JsonObject,
   type PendingCall,
   type Runtime,
-  type StepRow,
-  type ToolContext,
-  type ToolOutcome,
   type ToolStep,
-  type TaskChange,
+  type WaitRequest,
+  type WaitRow,
+  type WaitsOfAttempt,
 } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
+import { createExternalCalls, type ExternalCall } from "./external-calls.ts";
+import { createToolCalls, type ClaimWriter } from "./tool-calls.ts";
 
-type Commit = (write: TaskChange) => Promise<Committed>;
-
-export interface ToolsRan {
-  readonly steps: readonly ToolStep[];
-  /** How the last of the turn's commits ended. */
-  readonly committed: Committed;
-  /** Set where an external call began before a crash and nobody knows whether it happened: a person must decide. */
-  readonly unknownOutcome: string | null;
-}
+/** How a turn's calls ended. `steps` are the results that were journaled. */
+export type ToolsRan = { readonly steps: readonly ToolStep[] } &
+  /** All are answered, or the last commit says that no more may be started: a lost claim, a pause, a spent budget. */
+  (
+    | { readonly kind: "ran"; readonly committed: Committed }
+    | { readonly kind: "asleep" }
+    | { readonly kind: "later"; readonly afterMs: number }
+    | { readonly kind: "failed"; readonly reason: string }
+  );
 
 export interface ToolRunner {
-  run(calls: readonly PendingCall[], commit: Commit): Promise<ToolsRan>;
+  /** @param before tool results of this attempt's earlier turns */
+  run(calls: readonly PendingCall[], before: readonly ToolStep[]): Promise<ToolsRan>;
 }
 
 const stale: Committed = { outcome: "stale" };
+
+/** Whether the next call may begin after this commit. */
+export function mayGoOn(committed: Committed): boolean {
+  return committed.outcome === "won" && committed.spent === null && committed.goalStatus !== "paused";
+}
 
 export function createToolRunner(
   runtime: Runtime,
   registry: Registry,
   claim: ClaimedTask,
   lost: AbortSignal,
+  writer: ClaimWriter,
 ): ToolRunner {
   const { task } = claim;
+  const toolCalls = createToolCalls(runtime, registry, claim, lost, writer);
+  const external = createExternalCalls(runtime, registry, claim, toolCalls, writer);
+  const effectOf = (pending: PendingCall) =>
+    // A call that is refused or does not fit its schema only has an answer.
+    pending.refused || registry.check(pending.call) !== null
+      ? "pure"
+      : (registry.get(pending.call.name)?.effect ?? "pure");
 
-  function contextFor(pending: PendingCall): ToolContext {
-    return {
-      principal: { kind: "worker", tenantId: task.tenantId },
-      goalId: task.goalId,
-      taskId: task.id,
-      signal: lost,
-      // Of the root task and the call itself, never of the attempt: a retry or a split finds the same key.
-      idempotencyKey: sha256(`${task.rootId}\n${pending.call.name}\n${canonicalJson(pending.call.args)}`),
-      workspace: createWorkspace(runtime.db, task.goalId),
-      recall: (query, limit) =>
-        runtime.memory.recall({ tenantId: task.tenantId, query, similar: limit, recent: 0, signal: lost }),
-      finishedTasks: async () =>
-        (await listTasks(runtime.db, task.goalId))
-          .filter(
-            (each) => each.task.status === "done" || each.task.status === "failed" || each.task.status === "abandoned",
-          )
-          .map((each) => ({
-            key: each.task.key,
-            text: each.task.text,
-            status: each.task.status,
-            result: each.task.result ?? each.task.reason ?? "",
-          })),
-    };
-  }
-
-  async function runOne(pending: PendingCall): Promise<{ readonly outcome: ToolOutcome; readonly durationMs: number }> {
-    if (pending.refused) return { outcome: { ok: false, text: refusedCallText }, durationMs: 0 };
-    const start = performance.now();
-    const outcome = await registry.run(pending.call, contextFor(pending));
-    const durationMs = Math.round(performance.now() - start);
-    runtime.metrics.toolSeconds.observe(
-      { tool: registry.get(pending.call.name)?.name ?? "unknown", outcome: outcome.ok ? "ok" : "error" },
-      durationMs / 1000,
-    );
-    return { outcome, durationMs };
-  }
-
-  async function journal(
-    pending: PendingCall,
-    outcome: ToolOutcome,
-    durationMs: number,
-    reserve: number,
-    commit: Commit,
-  ): Promise<{ readonly step: ToolStep; readonly committed: Committed }> {
-    const { call, seq } = pending;
-    const text = outcome.text + pending.note;
-    const step: ToolStep = {
-      kind: "tool",
-      attempt: task.attempt,
-      seq,
-      stage: "execute",
-      durationMs,
-      name: call.name,
-      args: call.args,
-      ok: outcome.ok,
-      output: { callId: call.id, text },
-    };
-    const row: StepRow = {
-      attempt: task.attempt,
-      seq,
-      phase: "result",
-      stage: "execute",
-      kind: "tool",
-      name: call.name,
-      input: call.args,
-      output: step.output,
-      ok: outcome.ok,
-      duration_ms: durationMs,
-    };
-    const writes = outcome.ok ? (outcome.writes ?? []) : [];
-    const files = writes.flatMap((write): FileRow[] => {
-      if (write.kind !== "file") return [];
-      const bytes = Buffer.from(write.text, "utf8");
-      return [{ path: write.path, mode: write.mode, base64: bytes.toString("base64"), hash: sha256(bytes) }];
-    });
-    const notes = writes.flatMap((write) => (write.kind === "note" ? [write.text] : []));
-    const vectors = notes.length === 0 ? [] : await runtime.memory.embed(notes, lost);
-    const memory = notes.map((note, index): MemoryRow => ({
-      id: runtime.createId("memory"),
-      kind: "note",
-      text: note,
-      ...vectors[index]!,
-    }));
-    const committed = await commit({
-      steps: [row],
-      // A call that was not run costs nothing.
-      settle: { steps: pending.refused ? 0 : 1, tokens: 0, cost_micro_usd: 0, cost_unknown: false },
-      ...(files.length > 0 && { files }),
-      ...(memory.length > 0 && { memory }),
-      ...(reserve > 0 && { reserve }),
-      events: [
-        {
-          type: "step.tool",
-          task: task.id,
-          data: {
-            key: task.key,
-            attempt: task.attempt,
-            seq,
-            tool: call.name,
-            ok: outcome.ok,
-            ms: durationMs,
-            about: aboutCall(call.args),
-          },
-        },
-        ...memory.map((entry) => ({
-          type: "memory.written" as const,
-          task: task.id,
-          data: { key: task.key, id: entry.id, kind: entry.kind },
-        })),
-      ],
-    });
-    return { step, committed };
-  }
-
-  /** The intent goes to the journal first. Finding it there already means that an earlier claim sent it and did not live to tell. */
-  async function declareIntent(pending: PendingCall, commit: Commit): Promise<"declared" | "stale" | "unknown"> {
-    const row: StepRow = {
-      attempt: task.attempt,
-      seq: pending.seq,
-      phase: "intent",
-      stage: "execute",
-      kind: "tool",
-      name: pending.call.name,
-      input: pending.call.args,
-      output: null,
-      ok: true,
-      duration_ms: 0,
-    };
-    try {
-      return (await commit({ steps: [row] })).outcome === "won" ? "declared" : "stale";
-    } catch (thrown) {
-      if (thrown instanceof Error && "code" in thrown && thrown.code === "23505") return "unknown";
-      throw thrown;
-    }
-  }
+  /** Only the first turn after a claim can have waits that this claim did not ask for. */
+  let takenUp = claim.steps.length > 0;
 
   return {
-    async run(calls, commit) {
-      const effectOf = (pending: PendingCall) =>
-        pending.refused ? "pure" : (registry.get(pending.call.name)?.effect ?? "pure");
-      const reads = calls.filter((pending) => effectOf(pending) === "pure");
-      const writes = calls.filter((pending) => effectOf(pending) !== "pure");
+    async run(calls, before) {
       const steps: ToolStep[] = [];
-      let left = calls.length;
+      const open = new Map(calls.map((pending) => [pending.seq, pending]));
       let committed: Committed = stale;
-      const settle = async (pending: PendingCall, outcome: ToolOutcome, durationMs: number) => {
-        left -= 1;
-        // The last result of the turn reserves the model call that reads them.
-        const journaled = await journal(pending, outcome, durationMs, left === 0 ? 1 : 0, commit);
+
+      /** Journals one answer; says whether the next may begin. */
+      const answer = async (pending: PendingCall, ran: Parameters<typeof toolCalls.journal>[1], costsStep: boolean) => {
+        open.delete(pending.seq);
+        const journaled = await toolCalls.journal(pending, ran, { costsStep, isLast: open.size === 0 });
         steps.push(journaled.step);
         committed = journaled.committed;
-        return committed.outcome === "won";
+        return mayGoOn(committed);
+      };
+      /** A turn that slept gave its reservation back. */
+      const reserve = async (count = 1) => {
+        if (writer.reserved() >= count) return true;
+        committed = await writer.commit({ reserve: count - writer.reserved() });
+        return mayGoOn(committed);
       };
 
-      for (const read of await Promise.all(reads.map(async (pending) => ({ pending, ...(await runOne(pending)) })))) {
-        if (!(await settle(read.pending, read.outcome, read.durationMs)))
-          return { steps, committed, unknownOutcome: null };
+      const keys = occurrenceKeys(calls, before, toolCalls.keyOf);
+      const reads = calls.filter((pending) => effectOf(pending) === "pure");
+      let waits: WaitsOfAttempt | null = takenUp ? await loadWaits(runtime.db, task.id, task.attempt) : null;
+      takenUp = false;
+
+      const waited = new Set<number>(waits?.bySeq.keys());
+      const asked: { readonly pending: PendingCall; readonly wait: WaitRequest }[] = [];
+      const toRead = reads.filter((pending) => !waited.has(pending.seq));
+      if (!(await reserve(toRead.filter((pending) => !pending.refused).length)))
+        return { kind: "ran", steps, committed };
+      const results = await Promise.all(
+        toRead.map(async (pending) => ({
+          pending,
+          ran: await toolCalls.run(pending, pending.call.args, keys.get(pending.seq)!.key),
+        })),
+      );
+      for (const { pending, ran } of results) {
+        if (ran.outcome.ok && ran.outcome.wait !== undefined) asked.push({ pending, wait: ran.outcome.wait });
+        else if (!(await answer(pending, ran, !pending.refused))) return { kind: "ran", steps, committed };
       }
-      for (const pending of writes) {
-        if (effectOf(pending) === "external") {
-          const intent = await declareIntent(pending, commit);
-          if (intent === "stale") return { steps, committed: stale, unknownOutcome: null };
-          if (intent === "unknown")
-            return {
-              steps,
-              committed,
-              unknownOutcome: `${pending.call.name} began before a crash and nobody knows whether it happened; look, then retry or abandon`,
-            };
+
+      for (const pending of calls.filter((each) => effectOf(each) === "stored")) {
+        if (!(await reserve())) return { kind: "ran", steps, committed };
+        const ran = await toolCalls.run(pending, pending.call.args, keys.get(pending.seq)!.key);
+        if (!(await answer(pending, ran, true))) return { kind: "ran", steps, committed };
+      }
+
+      if (asked.length > 0) {
+        committed = await writer.commit({
+          waits: asked.map(({ pending, wait }): WaitRow => waitRow(runtime, task.attempt, pending.seq, wait)),
+        });
+        failpoint("wait.requested");
+        if (!mayGoOn(committed)) return { kind: "ran", steps, committed };
+        waits = null;
+      }
+
+      // Ends: see the head of this file.
+      while (open.size > 0) {
+        waits ??= await loadWaits(runtime.db, task.id, task.attempt);
+        const seen = waits;
+        for (const pending of [...open.values()].filter((each) => effectOf(each) === "pure")) {
+          const wait = seen.bySeq.get(pending.seq);
+          if (wait === undefined || wait.resolution === null) continue;
+          const over = answerOfWait(wait, wait.resolution);
+          if (over.kind === "fail") return { kind: "failed", steps, reason: over.reason };
+          if (!(await reserve())) return { kind: "ran", steps, committed };
+          const ran = { outcome: { ok: over.ok, text: over.text }, durationMs: 0 };
+          if (!(await answer(pending, ran, true))) return { kind: "ran", steps, committed };
         }
-        const { outcome, durationMs } = await runOne(pending);
-        if (!(await settle(pending, outcome, durationMs))) break;
+
+        const reaching = [...open.values()].filter((each) => effectOf(each) === "external");
+        const round = await external.advance(
+          reaching.map((pending): ExternalCall => ({ pending, ...keys.get(pending.seq)! })),
+          seen,
+          open.size,
+          reserve,
+        );
+        for (const step of round.steps) {
+          steps.push(step);
+          open.delete(step.seq);
+        }
+        if (round.committed !== null) committed = round.committed;
+        switch (round.kind) {
+          case "stopped":
+            return { kind: "ran", steps, committed };
+          case "failed":
+            return { kind: "failed", steps, reason: round.reason };
+          case "later":
+            return { kind: "later", steps, afterMs: round.afterMs };
+          case "moved":
+            waits = null;
+            continue;
+          case "idle":
+            break;
+        }
+        if (open.size === 0) break;
+
+        committed = await writer.commit({ move: { to: "waiting", wakes: seen.wakes } });
+        if (committed.outcome === "won") {
+          failpoint("wait.committed");
+          return { kind: "asleep", steps };
+        }
+        if (committed.outcome === "stale") return { kind: "ran", steps, committed };
+        // Something came while it looked (W5): look again.
+        waits = null;
       }
-      return { steps, committed, unknownOutcome: null };
+      if (mayGoOn(committed)) await reserve();
+      return { kind: "ran", steps, committed };
     },
   };
 }
 
-/** What a watcher sees of a call: its path or query, short. */
-function aboutCall(args: Readonly<Record<string, unknown>>): string {
-  const about = args["query"] ?? args["path"] ?? args["text"] ?? "";
-  return (typeof about === "string" ? about : JSON.stringify(about)).replaceAll(/\s+/g, " ").slice(0, 80);
+/** The key of each call: the nth of the same tool and arguments in this attempt, by the model's own order. */
+function occurrenceKeys(
+  calls: readonly PendingCall[],
+  before: readonly ToolStep[],
+  keyOf: (tool: string, args: JsonObject, occurrence: number) => string,
+): ReadonlyMap<number, { readonly key: string; readonly occurrence: number }> {
+  const counts = new Map<string, number>();
+  const count = (name: string, args: JsonObject) => {
+    const same = `${name}\n${canonicalJson(args)}`;
+    const nth = (counts.get(same) ?? 0) + 1;
+    counts.set(same, nth);
+    return nth;
+  };
+  const pending = new Map(calls.map((each) => [each.seq, each]));
+  const keys = new Map<number, { readonly key: string; readonly occurrence: number }>();
+  const all = [
+    ...before.map((step) => ({ seq: step.seq, name: step.name, args: step.args })),
+    ...calls.map(({ seq, call }) => ({ seq, name: call.name, args: call.args })),
+  ].toSorted((a, b) => a.seq - b.seq);
+  for (const { seq, name, args } of all) {
+    const nth = count(name, args);
+    if (pending.has(seq)) keys.set(seq, { key: keyOf(name, args, nth), occurrence: nth });
+  }
+  return keys;
+}
+
+function waitRow(runtime: Runtime, attempt: number, seq: number, wait: WaitRequest): WaitRow {
+  const base = { id: runtime.createId("wait"), attempt, seq, kind: wait.kind, name: wait.name };
+  if (wait.kind === "signal") return { ...base, for_ms: wait.forMs, on_deadline: wait.onDeadline };
+  return "until" in wait
+    ? { ...base, until: wait.until, on_deadline: "continue" }
+    : { ...base, for_ms: wait.forMs, on_deadline: "continue" };
 }

@@ -6,6 +6,7 @@ import { messageOf } from "@outerloop/core";
 import { Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { createAccess } from "./access/access.ts";
+import { approvalRoutes } from "./approvals/approval-routes.ts";
 import { eventRoutes } from "./events/event-routes.ts";
 import { createWatchers } from "./events/watchers.ts";
 import { artifactRoutes } from "./goals/artifact-routes.ts";
@@ -71,6 +72,7 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
   const routes = [
     ...goalRoutes(parts, options),
     ...steerRoutes(parts),
+    ...approvalRoutes(parts, options),
     ...stepRoutes(parts),
     ...artifactRoutes(parts),
     ...eventRoutes(parts, access, watchers, { heartbeatMs, retryMs }),

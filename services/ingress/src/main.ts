@@ -1,5 +1,6 @@
 /** Ingress as a process of its own. */
 import { runService } from "@outerloop/core";
+import { openRegistry } from "@outerloop/skills";
 import { ensureFirstKey } from "./first-key.ts";
 import { ingressSettings, startIngress } from "./server.ts";
 
@@ -8,7 +9,8 @@ await runService({
   listens: true,
   start: async (runtime, config) => {
     const { key, path } = await ensureFirstKey(runtime);
-    const ingress = await startIngress(runtime, { ...ingressSettings(config, key), fallback: false });
+    const tools = await openRegistry(config);
+    const ingress = await startIngress(runtime, { ...ingressSettings(config, key), tools, fallback: false });
     return {
       ready: { url: ingress.url, keyFile: path, database: runtime.database.kind, queue: runtime.queue.kind },
       close: () => ingress.close(),

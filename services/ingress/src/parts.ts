@@ -1,5 +1,6 @@
 /** What ingress needs of the house, and what may be set about it. */
 import type { Principal, Runtime } from "@outerloop/core";
+import type { Registry } from "@outerloop/skills";
 
 export type IngressParts = Pick<
   Runtime,
@@ -15,6 +16,8 @@ export interface IngressOptions {
   readonly metricsOpen?: boolean;
   /** Event streams open at once in this process. */
   readonly maxWatchers?: number;
+  /** What tools there are, to check arguments that a person edited. A tool that is not known here is checked by its executor. */
+  readonly tools?: Pick<Registry, "get" | "check">;
   /** Bytes of a request's body. */
   readonly maxBodyBytes?: number;
 }

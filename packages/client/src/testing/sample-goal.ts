@@ -143,6 +143,7 @@ export function sampleTask(changes: Partial<TaskResource> = {}): TaskResource {
     hint: null,
     result: "It is one file.",
     reason: null,
+    waiting_on: null,
     created_at: at(0),
     started_at: at(1),
     ended_at: at(2),

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { eventTypes } from "./event.ts";
 import { goalStatuses } from "./goal.ts";
 import { taskStatuses } from "./task.ts";
+import { waitKinds } from "./wait.ts";
 
 const instant = z.iso.datetime();
 
@@ -92,6 +93,10 @@ export const taskResourceSchema = z.object({
   hint: z.string().nullable(),
   result: z.string().nullable(),
   reason: z.string().nullable(),
+  /** What it waits for now; null where it does not wait. `id` is the approval's. */
+  waiting_on: z
+    .array(z.object({ id: z.string(), kind: z.enum(waitKinds), name: z.string(), deadline_at: z.string() }))
+    .nullable(),
   created_at: instant,
   started_at: instant.nullable(),
   ended_at: instant.nullable(),
@@ -179,6 +184,60 @@ export const artifactResourceSchema = z.object({
   at: instant,
 });
 export type ArtifactResource = z.output<typeof artifactResourceSchema>;
+
+export const approvalStatuses = ["open", "decided", "withdrawn"] as const;
+
+/** What the person saw: refused where something else would run. */
+const seenHash = z.string().max(200).optional();
+
+/** `POST /v1/approvals/:id`. */
+export const decisionSchema = z.discriminatedUnion("decision", [
+  z.strictObject({ decision: z.enum(["approve", "run_again"]), hash: seenHash }),
+  z.strictObject({ decision: z.literal("edit"), args: z.record(z.string(), z.json()), hash: seenHash }),
+  z.strictObject({ decision: z.literal("reject"), reason: storableText.max(2000).optional(), hash: seenHash }),
+  z.strictObject({ decision: z.literal("happened"), result: storableText.max(20_000).optional(), hash: seenHash }),
+]);
+export type DecisionRequest = z.input<typeof decisionSchema>;
+
+export const approvalResourceSchema = z.object({
+  id: z.string(),
+  /** `approval`: whether a call may run. `outcome`: what became of a call that was cut off. */
+  kind: z.enum(["approval", "outcome"]),
+  status: z.enum(approvalStatuses),
+  goal: z.string(),
+  task: z.object({ id: z.string(), key: z.string() }),
+  tool: z.string(),
+  version: z.string(),
+  args: z.record(z.string(), z.unknown()),
+  /** Of exactly what runs when it is approved. */
+  hash: z.string().nullable(),
+  /** What the receiver was given, where it may have been sent. */
+  idempotency_key: z.string().nullable(),
+  sent_at: instant.nullable(),
+  requested_at: instant,
+  deadline_at: instant,
+  on_deadline: z.enum(["reject", "fail", "continue"]),
+  decision: z
+    .object({
+      decision: z.enum(["approve", "edit", "reject", "happened", "run_again", "expired"]),
+      by: z.string().nullable(),
+      args: z.record(z.string(), z.unknown()).nullable(),
+      reason: z.string().nullable(),
+      result: z.string().nullable(),
+    })
+    .nullable(),
+  decided_at: instant.nullable(),
+});
+export type ApprovalResource = z.output<typeof approvalResourceSchema>;
+
+/** `POST /v1/goals/:id/signals`. */
+export const newSignalSchema = z.strictObject({
+  name: storableText.min(1).max(200),
+  payload: z.unknown().optional(),
+  /** An id or a key such as t3: meant for that task alone. */
+  task: z.string().min(1).max(64).optional(),
+});
+export type NewSignalRequest = z.input<typeof newSignalSchema>;
 
 /** RFC 9457, with the fields that are wrong. */
 export const problemSchema = z.object({

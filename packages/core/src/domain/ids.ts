@@ -10,6 +10,8 @@ export type LeaseId = Id<"lease">;
 export type WriteId = Id<"write">;
 export type TenantId = Id<"tenant">;
 export type KeyId = Id<"key">;
+/** Approvals are waits, so this is an approval's id too. */
+export type WaitId = Id<"wait">;
 
 /** Crockford's base 32 in lower case: no i, l, o or u, so an id survives being read aloud. */
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -25,6 +27,7 @@ const prefixes = {
   lease: "l",
   write: "w",
   key: "k",
+  wait: "a",
 } as const;
 
 type Prefixed = {
@@ -35,6 +38,7 @@ type Prefixed = {
   lease: LeaseId;
   write: WriteId;
   key: KeyId;
+  wait: WaitId;
 };
 
 /** 16 characters of 5 bits: 80 random bits, a 50 % chance of one collision only after 10^12 ids. */

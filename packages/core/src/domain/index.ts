@@ -1,5 +1,7 @@
 export * from "./api.ts";
+export * from "./approval-policy.ts";
 export * from "./citation.ts";
+export * from "./effect.ts";
 export * from "./errors.ts";
 export * from "./event.ts";
 export * from "./goal.ts";
@@ -13,3 +15,4 @@ export * from "./section.ts";
 export * from "./step.ts";
 export * from "./task.ts";
 export * from "./tool.ts";
+export * from "./wait.ts";

@@ -1,12 +1,14 @@
 /** What a skill offers and what the executor knows of it. The registry and the built-in skills live in `@outerloop/skills`. */
 import type { z } from "zod";
 import type { GoalId, TaskId } from "./ids.ts";
+import type { Probed } from "./effect.ts";
 import type { Principal } from "./principal.ts";
+import type { WaitRequest } from "./wait.ts";
 
 /**
  * - `pure`: may run again (search, fetch, read). Its result is journaled.
  * - `stored`: only describes writes to our database; they commit together with its journal entry, so exactly once.
- * - `external`: reaches out. Its intent is journaled before it runs.
+ * - `external`: reaches out. It waits for an approval, its intent is journaled before it runs, and it is never silently repeated.
  */
 export type ToolEffect = "pure" | "stored" | "external";
 
@@ -16,8 +18,15 @@ export type StoredWrite =
   | { readonly kind: "note"; readonly text: string };
 
 export type ToolOutcome =
-  | { readonly ok: true; readonly text: string; readonly writes?: readonly StoredWrite[] }
-  | { readonly ok: false; readonly text: string };
+  | {
+      readonly ok: true;
+      readonly text: string;
+      readonly writes?: readonly StoredWrite[];
+      /** Its task sleeps on this, and the call is answered when it is over. Only a `pure` tool may ask for it, since it may be asked again. */
+      readonly wait?: WaitRequest;
+    }
+  /** `unknown`: an external call that may have happened all the same. Without it, a failed one certainly did not. */
+  | { readonly ok: false; readonly text: string; readonly unknown?: true };
 
 export interface WorkspaceFile {
   readonly path: string;
@@ -64,17 +73,31 @@ export interface ToolContext {
   finishedTasks(): Promise<readonly FinishedTask[]>;
 }
 
-export interface Tool<Args = unknown> {
+interface ToolBase<Args> {
   readonly name: string;
   /** Changes when the tool's behaviour does; approvals are bound to it. */
   readonly version: string;
   readonly description: string;
-  readonly effect: ToolEffect;
   readonly input: z.ZodType<Args>;
   /** How long one call may take. */
   readonly timeoutMs: number;
   run(args: Args, context: ToolContext): Promise<ToolOutcome>;
 }
+
+/** A tool that reaches out says what is known when a call of it was cut off in the middle. */
+export interface ExternalTool<Args = unknown> extends ToolBase<Args> {
+  readonly effect: "external";
+  /** Whether its receiver takes a call with a key that it has seen for the same call. */
+  readonly deduplicates?: boolean | ((args: Args) => boolean);
+  /** Asks the receiver whether the call with this key happened. */
+  reconcile?(args: Args, context: ToolContext): Promise<Probed>;
+}
+
+export interface InternalTool<Args = unknown> extends ToolBase<Args> {
+  readonly effect: Exclude<ToolEffect, "external">;
+}
+
+export type Tool<Args = unknown> = InternalTool<Args> | ExternalTool<Args>;
 
 /** A named bundle that offers tools. */
 export interface Skill {

@@ -24,7 +24,7 @@ export interface ClaimInWork {
 
 /** How work on a claim ended; `failure` is for people. */
 export interface WorkEnd {
-  readonly outcome: "moved" | "released" | "stale" | "failed";
+  readonly outcome: "moved" | "waiting" | "released" | "stale" | "failed";
   readonly failure: string | null;
 }
 

@@ -11,6 +11,8 @@ export interface ClaimedTask {
   readonly goal: Goal;
   readonly task: Task;
   readonly fence: number;
+  /** Steps that it may take without asking for more. */
+  readonly reserved: number;
   /** The journal of this attempt: empty, or what a crashed or handed back try left. */
   readonly steps: readonly Step[];
 }
@@ -50,6 +52,7 @@ export async function claimTasks(
       goal: toGoal(goalRow),
       task: toTask(row),
       fence: row.fence,
+      reserved: row.steps_reserved,
       steps: await loadSteps(db, goalRow, row.id, row.attempt),
     })),
   );

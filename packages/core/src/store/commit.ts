@@ -8,11 +8,12 @@
 import { sql } from "kysely";
 import { OuterloopError } from "../domain/errors.ts";
 import type { NewEvent } from "../domain/event.ts";
-import { storable } from "../domain/json.ts";
+import { storable, type JsonObject } from "../domain/json.ts";
 import type { GoalReason, GoalStatus } from "../domain/goal.ts";
-import type { GoalId, TaskId, WriteId } from "../domain/ids.ts";
+import type { GoalId, TaskId, WaitId, WriteId } from "../domain/ids.ts";
 import { failpoint } from "../failpoints.ts";
 import type { Evidence } from "../domain/plan.ts";
+import type { OnDeadline, WaitKind } from "../domain/wait.ts";
 import type { Db } from "./database.ts";
 
 export type QueueName = "plan" | "execute" | "reflect";
@@ -82,10 +83,46 @@ export type TaskMove =
   | { readonly to: "done" }
   | { readonly to: "ready"; readonly hint: string }
   | { readonly to: "split" }
-  /** Starts only if `wakes` is what the worker saw (W5). */
-  | { readonly to: "waiting"; readonly wakes: number; readonly wait: unknown }
+  /** Starts only if `wakes` is what the worker saw and something that it waits for is open (W5); never in the commit that asks for it. */
+  | { readonly to: "waiting"; readonly wakes: number }
   /** Not a move of the machine: the claim is given back and the attempt goes on elsewhere. */
   | { readonly to: "released"; readonly due_in_ms?: number };
+
+/** A wait that begins, for one tool call. */
+export interface WaitRow {
+  readonly id: WaitId;
+  readonly attempt: number;
+  readonly seq: number;
+  readonly kind: WaitKind;
+  readonly name: string;
+  readonly subject?: JsonObject;
+  readonly hash?: string;
+  /** Its deadline: an instant, or so long from now by the database's clock. */
+  readonly until?: string;
+  readonly for_ms?: number;
+  readonly on_deadline: OnDeadline;
+}
+
+/** An external call: its intent, which makes its row or takes it over, or what became of it. */
+export type EffectRow =
+  | {
+      readonly status: "intended";
+      readonly key: string;
+      readonly send_key: string;
+      readonly root: TaskId;
+      readonly attempt: number;
+      readonly seq: number;
+      readonly tool: string;
+      readonly version: string;
+      readonly args: JsonObject;
+      /** Which turn of a call that may have happened it takes over; a call that was taken over meanwhile is refused. */
+      readonly turn?: number;
+    }
+  | {
+      readonly status: "done" | "failed" | "unknown";
+      readonly key: string;
+      readonly result: { readonly text: string };
+    };
 
 export interface Settlement {
   readonly steps: number;
@@ -123,6 +160,8 @@ interface WriteBase {
 export interface TaskWrite extends WriteBase {
   readonly task: TaskId;
   readonly move?: TaskMove;
+  readonly waits?: readonly WaitRow[];
+  readonly effects?: readonly EffectRow[];
   /** What a split becomes. */
   readonly tasks?: readonly TaskRow[];
 }

@@ -15,6 +15,8 @@ export { asPrincipal, openDatabase, type Database, type DatabaseOptions, type Db
 export { eventsAfter, newestEvents } from "./events.ts";
 export * from "./goals.ts";
 export * from "./steer.ts";
+export { fireDueWaits, loadEffects, loadWaits, type WaitsOfAttempt } from "./waits.ts";
+export * from "./approvals.ts";
 export * from "./submit.ts";
 export { createId, sha256 } from "./ids.ts";
 export { getStep, listSteps, stepId, type ShownStep } from "./journal.ts";

@@ -89,7 +89,7 @@ export async function wakePlanners(db: Db, limit: number): Promise<number> {
       exhausted = CASE WHEN deadline_at <= clock_timestamp() THEN coalesce(exhausted, 'wall_budget') ELSE exhausted END
     WHERE id IN (
       SELECT id FROM goals
-      WHERE status IN ('queued', 'planning', 'running', 'waiting') AND deadline_at <= clock_timestamp() AND exhausted IS NULL
+      WHERE status IN ('queued', 'planning', 'running', 'waiting') AND deadline_at <= now() AND exhausted IS NULL AND asleep_at IS NULL
         OR status = 'running' AND live_tasks = 0 AND plan_wanted = 0
       LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id`.execute(db);

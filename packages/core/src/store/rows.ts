@@ -1,6 +1,6 @@
 /** From rows to the domain's types, in one place. */
 import type { Goal, GoalStatus } from "../domain/goal.ts";
-import type { GoalId, TaskId, TenantId } from "../domain/ids.ts";
+import type { GoalId, TaskId, TenantId, WaitId } from "../domain/ids.ts";
 import type { Evidence } from "../domain/plan.ts";
 import type {
   ModelStep,
@@ -14,11 +14,13 @@ import type {
 import type { JsonObject } from "../domain/json.ts";
 import type { Task, TaskStatus } from "../domain/task.ts";
 import type { Selectable } from "kysely";
-import type { GoalsTable, StepsTable, TasksTable } from "./schema.ts";
+import { resolutionSchema, type OnDeadline, type Wait, type WaitKind } from "../domain/wait.ts";
+import type { GoalsTable, StepsTable, TasksTable, WaitsTable } from "./schema.ts";
 
 export type GoalRow = Selectable<GoalsTable>;
 export type TaskRecord = Selectable<TasksTable>;
 export type StepRecord = Selectable<StepsTable>;
+export type WaitRecord = Selectable<WaitsTable>;
 
 export function toGoal(row: GoalRow): Goal {
   return {
@@ -52,6 +54,22 @@ export function toTask(row: TaskRecord): Task {
     result: row.result,
     reason: row.reason,
     wakes: row.wakes,
+  };
+}
+
+export function toWait(row: WaitRecord): Wait {
+  return {
+    id: row.id as WaitId,
+    taskId: row.task_id as TaskId,
+    attempt: row.attempt,
+    seq: row.seq,
+    kind: row.kind as WaitKind,
+    name: row.name,
+    subject: row.subject as JsonObject,
+    hash: row.hash,
+    deadlineAt: row.deadline_at,
+    onDeadline: row.on_deadline as OnDeadline,
+    resolution: row.resolution === null ? null : resolutionSchema.parse(row.resolution),
   };
 }
 

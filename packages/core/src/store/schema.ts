@@ -83,6 +83,9 @@ export interface GoalsTable {
   job_id: string | null;
   due_at: ColumnType<Date, Date | string | undefined, Date | string>;
   deadline_at: Instant;
+  waiting_tasks: Generated<number>;
+  asleep_at: NullableInstant;
+  signal_seq: Generated<number>;
   created_at: Generated<Date>;
   started_at: NullableInstant;
   ended_at: NullableInstant;
@@ -132,6 +135,58 @@ export interface TaskDependenciesTable {
   depends_on: string;
   goal_id: string;
   tenant_id: string;
+}
+
+export interface WaitsTable {
+  id: string;
+  tenant_id: string;
+  goal_id: string;
+  task_id: string;
+  attempt: number;
+  seq: number;
+  kind: string;
+  name: string;
+  subject: Json;
+  hash: string | null;
+  status: Generated<string>;
+  deadline_at: Instant;
+  on_deadline: string;
+  resolution: ColumnType<unknown, string | null | undefined, string | null>;
+  signal_number: number | null;
+  created_at: Generated<Date>;
+  resolved_at: NullableInstant;
+}
+
+export interface SignalsTable {
+  tenant_id: string;
+  goal_id: string;
+  number: number;
+  name: string;
+  task_id: string | null;
+  payload: ColumnType<unknown, string | null, string | null>;
+  key: string | null;
+  sent_by: string | null;
+  at: Generated<Date>;
+}
+
+export interface EffectsTable {
+  tenant_id: string;
+  goal_id: string;
+  key: string;
+  send_key: string;
+  root_id: string;
+  task_id: string;
+  attempt: number;
+  seq: number;
+  tool: string;
+  version: string;
+  args: Json;
+  status: string;
+  turn: number;
+  result: Json | null;
+  fence: number;
+  intended_at: Generated<Date>;
+  ended_at: NullableInstant;
 }
 
 export interface IdempotencyKeysTable {
@@ -224,6 +279,9 @@ export interface Schema {
   goals: GoalsTable;
   tasks: TasksTable;
   task_dependencies: TaskDependenciesTable;
+  waits: WaitsTable;
+  signals: SignalsTable;
+  effects: EffectsTable;
   idempotency_keys: IdempotencyKeysTable;
   steps: StepsTable;
   blobs: BlobsTable;

@@ -2,6 +2,7 @@
 import { sql } from "kysely";
 import { hasGoalEnded, type GoalStatus } from "../domain/goal.ts";
 import type { GoalId, TaskId } from "../domain/ids.ts";
+import { canonicalJson, storable } from "../domain/json.ts";
 import type { Principal } from "../domain/principal.ts";
 import { asPrincipal, type Db, type Trx } from "./database.ts";
 import { appendEvents } from "./events.ts";
@@ -21,15 +22,19 @@ async function steer(
   move: (trx: Trx, goal: GoalRow) => Promise<Steered>,
 ): Promise<Steered> {
   return asPrincipal(db, principal, async (trx) => {
-    const goal = await trx
-      .selectFrom("goals")
-      .selectAll()
-      .where("id", "=", id)
-      .where("tenant_id", "=", principal.tenantId)
-      .forNoKeyUpdate()
-      .executeTakeFirst();
+    const goal = await lockGoal(trx, principal, id);
     return goal === undefined ? { kind: "gone" } : move(trx, goal);
   });
+}
+
+async function lockGoal(trx: Trx, principal: Principal, id: GoalId): Promise<GoalRow | undefined> {
+  return trx
+    .selectFrom("goals")
+    .selectAll()
+    .where("id", "=", id)
+    .where("tenant_id", "=", principal.tenantId)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
 }
 
 const live = ["pending", "ready", "running", "waiting", "reflecting"];
@@ -95,6 +100,7 @@ export async function pauseGoal(db: Db, principal: Principal, id: GoalId): Promi
       .set({ status: "paused", paused_from: goal.status, paused_at: sql`clock_timestamp()`, due_at: "infinity" })
       .where("id", "=", id)
       .execute();
+    await sql`SELECT settle_sleep(${id})`.execute(trx);
     await appendEvents(trx, id, [{ type: "goal.paused", data: {} }]);
     return {
       kind: "moved",
@@ -133,6 +139,7 @@ export async function resumeGoal(db: Db, principal: Principal, id: GoalId): Prom
       })
       .where("id", "=", id)
       .execute();
+    await sql`SELECT settle_sleep(${id})`.execute(trx);
     await appendEvents(trx, id, [{ type: "goal.resumed", data: {} }]);
     return {
       kind: "moved",
@@ -141,29 +148,83 @@ export async function resumeGoal(db: Db, principal: Principal, id: GoalId): Prom
   });
 }
 
-/** Wakes what waits for this signal, and counts it for what is about to wait (W5): `wakes` goes up in any live status. */
-export async function signalTask(db: Db, principal: Principal, goalId: GoalId, taskId: TaskId): Promise<Steered> {
-  return steer(db, principal, goalId, async (trx, goal) => {
+/** Of one signal, as JSON; a larger one belongs in a file. */
+export const maxSignalBytes = 64 * 1024;
+/** Signals of one goal: read from the first on by every attempt that waits, so they are not a channel for data. */
+export const maxSignals = 1000;
+
+export interface NewSignal {
+  readonly name: string;
+  readonly payload: unknown;
+  /** Meant for one task; else for all. */
+  readonly task: TaskId | null;
+  /** The sender's key: the same one again is the same signal. */
+  readonly key: string | null;
+  readonly by: string;
+}
+
+export type Signalled =
+  | Exclude<Steered, { kind: "moved" }>
+  | { readonly kind: "moved"; readonly goal: GoalRow; readonly woke: number };
+
+/**
+ * Keeps the signal and gives it to what waits for it. One that comes early is there for whoever waits later (W5): `wakes` goes
+ * up in any live status, so a task that is about to sleep looks again.
+ */
+export async function signalGoal(db: Db, principal: Principal, goalId: GoalId, signal: NewSignal): Promise<Signalled> {
+  return asPrincipal(db, principal, async (trx): Promise<Signalled> => {
+    const goal = await lockGoal(trx, principal, goalId);
+    if (goal === undefined) return { kind: "gone" };
     if (hasGoalEnded(goal.status as GoalStatus))
       return { kind: "refused", goal, why: `goal ${goalId} has already ${goal.status}` };
-    const { numUpdatedRows } = await trx
-      .updateTable("tasks")
-      .set({ wakes: sql`wakes + 1` })
-      .where("id", "=", taskId)
-      .where("goal_id", "=", goalId)
-      .where("status", "in", live)
-      .executeTakeFirst();
-    if (numUpdatedRows === 0n) return { kind: "refused", goal, why: `task ${taskId} is not live in goal ${goalId}` };
+    if (signal.key !== null) {
+      const sent = await trx
+        .selectFrom("signals")
+        .select(["name", "payload"])
+        .where("goal_id", "=", goalId)
+        .where("key", "=", signal.key)
+        .executeTakeFirst();
+      if (sent !== undefined)
+        return sent.name === signal.name && canonicalJson(sent.payload) === canonicalJson(signal.payload ?? null)
+          ? { kind: "unchanged", goal }
+          : {
+              kind: "refused",
+              goal,
+              why: `another signal was sent to goal ${goalId} with the Idempotency-Key ${signal.key}`,
+            };
+    }
+    if (goal.signal_seq >= maxSignals)
+      return {
+        kind: "refused",
+        goal,
+        why: `goal ${goalId} has had ${maxSignals} signals, which is the most a goal takes`,
+      };
+    await trx
+      .insertInto("signals")
+      .values({
+        tenant_id: principal.tenantId,
+        goal_id: goalId,
+        number: goal.signal_seq + 1,
+        name: signal.name,
+        task_id: signal.task,
+        payload: signal.payload === undefined ? null : JSON.stringify(storable(signal.payload)),
+        key: signal.key,
+        sent_by: signal.by,
+      })
+      .execute();
+    await trx
+      .updateTable("goals")
+      .set({ signal_seq: goal.signal_seq + 1 })
+      .where("id", "=", goalId)
+      .execute();
+    const { rows } = await sql<{ n: number }>`SELECT wake_tasks(${goalId}, match_signals(${goalId})) AS n`.execute(trx);
+    // Whoever is about to wait for it has not said so yet.
     await trx
       .updateTable("tasks")
-      .set({
-        status: "running",
-        wait: null,
-        due_at: sql`CASE WHEN due_at = 'infinity' THEN due_at ELSE clock_timestamp() END`,
-      })
-      .where("id", "=", taskId)
-      .where("status", "=", "waiting")
+      .set({ wakes: sql`wakes + 1` })
+      .where("goal_id", "=", goalId)
+      .where("status", "in", ["ready", "running"])
       .execute();
-    return { kind: "moved", goal };
+    return { kind: "moved", goal, woke: rows[0]?.n ?? 0 };
   });
 }

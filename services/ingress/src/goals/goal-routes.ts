@@ -14,6 +14,7 @@ import {
 } from "@outerloop/core";
 import { z } from "zod";
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
+import { idempotencyKey } from "../http/idempotency-key.ts";
 import { Refusal } from "../http/problem.ts";
 import { defineRoute, json, type AnyRoute } from "../http/route.ts";
 import { defaultMaxBodyBytes, type IngressOptions, type IngressParts } from "../parts.ts";
@@ -21,10 +22,6 @@ import { goalIdOf, noSuchGoal } from "./goal-id.ts";
 import { readMultipartGoal } from "./multipart.ts";
 import { toNewGoal } from "./new-goal.ts";
 import { toGoalResource, toGoalSummary } from "./resources.ts";
-
-const idempotencyKey = z
-  .string()
-  .regex(/^[\x21-\x7e][\x20-\x7e]{0,254}$/, "must be 1 to 255 printable ASCII characters");
 
 /** `created_at` to the microsecond, as Postgres writes it: a Date would lose the rows between two milliseconds. */
 const goalCursor = z.tuple([

@@ -262,18 +262,33 @@ describe("steering", () => {
     expect((await goalOf(await house.call(`/v1/goals/${id}`))).detail).toBe("enough");
   });
 
-  test("a signal wakes the task that waits, named by key, by id or not at all", async () => {
+  test("a signal wakes what waits for its name, all of it or one task, and is sent once under one key", async () => {
     const id = await house.post();
-    const wait = () =>
-      query(
-        `INSERT INTO tasks (id, tenant_id, goal_id, retention, goal_day, key, number, root_id, text, status) SELECT 't_wait' || n, tenant_id, id, retention, goal_day, 't' || n, n, 't_wait' || n, 'x', 'waiting' FROM goals, generate_series(1, 3) n WHERE id = $1`,
-        [id],
-      );
-    await wait();
-    expect(await (await steer(id, "signals", { name: "go" })).text()).toMatch(/task: is required: 3 tasks/);
-    expect((await steer(id, "signals", { name: "go", task: "t1" })).status).toBe(200);
+    await query(
+      `INSERT INTO tasks (id, tenant_id, goal_id, retention, goal_day, key, number, root_id, text, status) SELECT 't_wait' || n, tenant_id, id, retention, goal_day, 't' || n, n, 't_wait' || n, 'x', 'waiting' FROM goals, generate_series(1, 4) n WHERE id = $1`,
+      [id],
+    );
+    await query(
+      `INSERT INTO waits (id, tenant_id, goal_id, task_id, attempt, seq, kind, name, deadline_at, on_deadline) SELECT 'a_' || id, tenant_id, goal_id, id, 1, 2, 'signal', CASE key WHEN 't4' THEN 'stop' ELSE 'go' END, now() + interval '1 day', 'continue' FROM tasks WHERE goal_id = $1`,
+      [id],
+    );
+    const statuses = async () => (await goalOf(await house.call(`/v1/goals/${id}`))).tasks.map((task) => task.status);
+    expect((await steer(id, "signals", { name: "go", task: "t9" })).status).toBe(400);
+    expect((await steer(id, "signals", { name: "go", payload: "x".repeat(70_000) })).status).toBe(400);
     expect((await steer(id, "signals", { name: "go", task: "t_wait2", payload: { any: ["thing"] } })).status).toBe(200);
-    const answer = await goalOf(await steer(id, "signals", { name: "go" }));
-    expect(answer.tasks.map((task) => task.status)).toEqual(["running", "running", "running"]);
+    expect(await statuses()).toEqual(["waiting", "running", "waiting", "waiting"]);
+    expect((await steer(id, "signals", { name: "go" })).status).toBe(200);
+    expect(await statuses()).toEqual(["running", "running", "running", "waiting"]);
+    const again = (payload: unknown) =>
+      house.call(`/v1/goals/${id}/signals`, {
+        method: "POST",
+        body: { name: "more", payload },
+        headers: { "idempotency-key": "k1" },
+      });
+    expect([(await again(1)).status, (await again(1)).status, (await again(2)).status]).toEqual([200, 200, 409]);
+    const { rows } = await query("SELECT number::integer AS n, name FROM signals WHERE goal_id = $1 ORDER BY number", [
+      id,
+    ]);
+    expect(rows).toEqual(["go", "go", "more"].map((name, index) => ({ n: index + 1, name })));
   });
 });

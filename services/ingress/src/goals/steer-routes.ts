@@ -6,7 +6,10 @@ import {
   OuterloopError,
   pauseGoal,
   resumeGoal,
-  signalTask,
+  signalGoal,
+  failpoint,
+  maxSignalBytes,
+  newSignalSchema,
   storableText,
   type GoalId,
   type Principal,
@@ -14,6 +17,8 @@ import {
   type TaskId,
 } from "@outerloop/core";
 import { z } from "zod";
+import { nameOf } from "../approvals/approval-routes.ts";
+import { idempotencyKey } from "../http/idempotency-key.ts";
 import { invalid } from "../http/problem.ts";
 import { defineRoute, json, type AnyRoute } from "../http/route.ts";
 import type { IngressParts } from "../parts.ts";
@@ -93,36 +98,38 @@ export function steerRoutes({ db, bus, dispatch }: IngressParts): readonly AnyRo
         path: "/v1/goals/{id}/signals",
         name: "signalGoal",
         summary:
-          "Wake what waits for a signal. `task` is an id or a key such as t3; without it, the one task that waits.",
+          "Send a signal. It is kept: what waits for its name goes on, and what waits later finds it. With an Idempotency-Key it is sent once.",
         role: "operator",
-        body: {
-          schema: z.strictObject({
-            name: storableText.min(1).max(200),
-            payload: z.unknown().optional(),
-            task: z.string().min(1).max(64).optional(),
-          }),
-          required: true,
-          maxBytes,
-        },
+        headers: z.object({ "idempotency-key": idempotencyKey.optional() }),
+        body: { schema: newSignalSchema, required: true, maxBytes: maxSignalBytes * 2 },
         answers,
       },
-      async ({ principal, params, body }) => {
+      async ({ principal, params, headers, body }) => {
         const id = await goalIdOf(db, principal, params["id"]!);
-        const view = await getGoal(db, principal, id);
-        if (view === undefined) throw noSuchGoal(id);
-        const meant = view.tasks
-          .map((each) => each.task)
-          .filter((task) =>
-            body.task === undefined ? task.status === "waiting" : task.id === body.task || task.key === body.task,
-          );
-        const [task] = meant;
-        if (task === undefined && body.task !== undefined) throw invalid("task", `is no task of goal ${id}`);
-        if (task === undefined || meant.length > 1)
-          throw invalid("task", `is required: ${meant.length} tasks of goal ${id} wait`);
-        const steered = await signalTask(db, principal, id, task.id as TaskId);
-        if (steered.kind === "moved") wake(principal);
+        if (Buffer.byteLength(JSON.stringify(body.payload ?? null)) > maxSignalBytes)
+          throw invalid("payload", `is at most ${maxSignalBytes} bytes of JSON; put what is larger in a file`);
+        const task = body.task === undefined ? null : await taskOf(principal, id, body.task);
+        const steered = await signalGoal(db, principal, id, {
+          name: body.name,
+          payload: body.payload ?? null,
+          task,
+          key: headers["idempotency-key"] ?? null,
+          by: nameOf(principal),
+        });
+        if (steered.kind === "moved") {
+          failpoint("signal.committed");
+          wake(principal);
+        }
         return answer(principal, id, steered);
       },
     ),
   ];
+
+  async function taskOf(principal: Principal, goal: GoalId, named: string): Promise<TaskId> {
+    const view = await getGoal(db, principal, goal);
+    if (view === undefined) throw noSuchGoal(goal);
+    const found = view.tasks.find(({ task }) => task.id === named || task.key === named);
+    if (found === undefined) throw invalid("task", `is no task of goal ${goal}`);
+    return found.task.id;
+  }
 }

@@ -62,6 +62,9 @@ test("every call on goals and steps is described", () => {
       "post /v1/goals/{id}/resume",
       "post /v1/goals/{id}/signals",
       "get /v1/steps/{id}",
+      "get /v1/approvals",
+      "get /v1/approvals/{id}",
+      "post /v1/approvals/{id}",
     ].toSorted(),
   );
 });

@@ -1,0 +1,94 @@
+/** What tasks wait for and what became of their external calls, as their executor sees it. */
+import { sql } from "kysely";
+import type { Effect, EffectStatus } from "../domain/effect.ts";
+import type { GoalId, TaskId } from "../domain/ids.ts";
+import type { JsonObject } from "../domain/json.ts";
+import type { Wait } from "../domain/wait.ts";
+import type { Db } from "./database.ts";
+import { toWait, type WaitRecord } from "./rows.ts";
+
+export interface WaitsOfAttempt {
+  /** What `wakes` was before the waits were read: who starts to wait with it missed nothing (W5). */
+  readonly wakes: number;
+  /** The newest wait of each call, by the call's position. */
+  readonly bySeq: ReadonlyMap<number, Wait>;
+}
+
+/** One statement, so both are of one moment. Served by the primary key of tasks and the index of a task's waits. */
+export async function loadWaits(db: Db, taskId: TaskId, attempt: number): Promise<WaitsOfAttempt> {
+  const rows = await db
+    .selectFrom("tasks as t")
+    .leftJoin("waits as w", (join) =>
+      join.onRef("w.task_id", "=", "t.id").on("w.attempt", "=", attempt).on("w.status", "<>", "withdrawn"),
+    )
+    .selectAll("w")
+    .select("t.wakes as wakes_seen")
+    .where("t.id", "=", taskId)
+    .orderBy("w.seq")
+    .orderBy("w.created_at")
+    .execute();
+  const bySeq = new Map<number, Wait>();
+  for (const { wakes_seen: _, ...row } of rows) if (row.id !== null) bySeq.set(row.seq!, toWait(row as WaitRecord));
+  return { wakes: rows[0]?.wakes_seen ?? 0, bySeq };
+}
+
+/**
+ * The external calls that these keys name, by the key that was asked for. A call that ran with edited arguments is found by
+ * those too. `elsewhere`: another task that is live has it under way.
+ */
+export async function loadEffects(
+  db: Db,
+  goalId: GoalId,
+  taskId: TaskId,
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, Effect>> {
+  if (keys.length === 0) return new Map();
+  const { rows } = await sql<{
+    asked: string;
+    key: string;
+    send_key: string;
+    status: EffectStatus;
+    args: JsonObject;
+    turn: number;
+    result: { text: string } | null;
+    intended_at: Date;
+    elsewhere: boolean;
+  }>`
+    SELECT DISTINCT ON (asked) asked, e.key, e.send_key, e.status, e.args, e.turn, e.result, e.intended_at,
+      e.status IN ('intended', 'unknown') AND e.task_id <> ${taskId} AND EXISTS (SELECT FROM tasks t WHERE t.id = e.task_id AND t.status IN ('running', 'waiting')
+        AND t.attempt = e.attempt) AS elsewhere
+    FROM unnest(${sql.val([...keys])}::text[]) asked JOIN effects e ON e.goal_id = ${goalId} AND (e.key = asked OR e.send_key = asked)
+    ORDER BY asked, (e.key = asked) DESC`.execute(db);
+  return new Map(
+    rows.map((row) => [
+      row.asked,
+      {
+        key: row.key,
+        sendKey: row.send_key,
+        status: row.status,
+        args: row.args,
+        turn: row.turn,
+        elsewhere: row.elsewhere,
+        result: row.result?.text ?? null,
+        intendedAt: row.intended_at,
+      },
+    ]),
+  );
+}
+
+export interface FiredWaits {
+  readonly fired: number;
+  /** The newest event of each goal in which something fired. */
+  readonly events: Readonly<Record<string, number>>;
+  /** Until the next one is due, by the database's clock. */
+  readonly nextMs: number | null;
+}
+
+/** Ends waits whose time has come. */
+export async function fireDueWaits(db: Db, limit: number): Promise<FiredWaits> {
+  const { rows } = await sql<{
+    reply: { fired: number; events: Record<string, number>; next_ms?: number };
+  }>`SELECT fire_due_waits(${limit}::integer) AS reply`.execute(db);
+  const reply = rows[0]?.reply;
+  return { fired: reply?.fired ?? 0, events: reply?.events ?? {}, nextMs: reply?.next_ms ?? null };
+}

@@ -1,0 +1,285 @@
+/**
+ * External calls: approved, journaled, sent with a key, never silently repeated. What may be done about one is decided by
+ * `nextEffectMove`; this performs it. Each round takes every call as far as it can go without a person.
+ */
+import {
+  approvalHash,
+  failpoint,
+  loadEffects,
+  nextEffectMove,
+  type ClaimedTask,
+  type Committed,
+  type Effect,
+  type EffectMove,
+  type EffectRow,
+  type JsonObject,
+  type NewEvent,
+  type PendingCall,
+  type Probed,
+  type Runtime,
+  type StepRow,
+  type ToolStep,
+  type WaitRow,
+  type WaitsOfAttempt,
+} from "@outerloop/core";
+import type { Registry } from "@outerloop/skills";
+import { aboutCall, type ClaimWriter, type ToolCalls } from "./tool-calls.ts";
+import { mayGoOn } from "./tool-runner.ts";
+
+export interface ExternalCall {
+  readonly pending: PendingCall;
+  /** Of what the model asked for. */
+  readonly key: string;
+  readonly occurrence: number;
+}
+
+export type ExternalRound = { readonly steps: readonly ToolStep[]; readonly committed: Committed | null } &
+  /** Something was answered or asked: look again. */
+  (
+    | { readonly kind: "moved" }
+    /** All that is left waits. */
+    | { readonly kind: "idle" }
+    | { readonly kind: "stopped" }
+    | { readonly kind: "later"; readonly afterMs: number }
+    | { readonly kind: "failed"; readonly reason: string }
+  );
+
+export interface ExternalCalls {
+  /**
+   * @param open calls of the turn that are not answered, of whatever kind
+   * @param reserve a step for the next call; false where none is to be had
+   */
+  advance(
+    calls: readonly ExternalCall[],
+    waits: WaitsOfAttempt,
+    open: number,
+    reserve: () => Promise<boolean>,
+  ): Promise<ExternalRound>;
+}
+
+/** Before a call that another task has under way is looked at again. */
+const elsewhereMs = 2000;
+/** Before a receiver that deduplicates is asked the same again; doubled with every try. */
+const sendAgainMs = 1000;
+
+export function createExternalCalls(
+  runtime: Runtime,
+  registry: Registry,
+  claim: ClaimedTask,
+  toolCalls: ToolCalls,
+  writer: ClaimWriter,
+): ExternalCalls {
+  const { task } = claim;
+  const { policy } = runtime.config;
+  const probes = new Map<string, Probed>();
+  /** Calls that this claim sent without learning what became of them, by key: not sent again before their time. */
+  const resting = new Map<string, number>();
+
+  function decide({ pending, key }: ExternalCall, waits: WaitsOfAttempt, effect: Effect | null): EffectMove {
+    const { call } = pending;
+    const tool = registry.get(call.name);
+    return nextEffectMove({
+      args: call.args,
+      effect,
+      wait: waits.bySeq.get(pending.seq) ?? null,
+      needsApproval: policy.autoApprove !== "all" && !policy.autoApprove.has(call.name),
+      deduplicates: registry.deduplicates({ name: call.name, args: effect?.args ?? call.args }),
+      hasProbe: tool?.effect === "external" && tool.reconcile !== undefined,
+      probed: probes.get(key) ?? null,
+      hashOf: (args) => approvalHash({ tool: call.name, version: tool?.version ?? "", args, policy: policy.version }),
+    });
+  }
+
+  /** The intent first, in a commit of its own; sent only while the claim certainly stands. */
+  async function send(
+    { pending, key: asked, occurrence }: ExternalCall,
+    move: Extract<EffectMove, { kind: "send" }>,
+    effect: Effect | null,
+    isLast: boolean,
+  ): Promise<{ readonly step: ToolStep | null; readonly committed: Committed }> {
+    const { call, seq } = pending;
+    const key = effect?.key ?? asked;
+    const sendKey = toolCalls.keyOf(call.name, move.args, occurrence);
+    const intent: StepRow = {
+      attempt: task.attempt,
+      seq,
+      phase: "intent",
+      stage: "execute",
+      kind: "tool",
+      name: call.name,
+      input: move.args,
+      output: null,
+      ok: true,
+      duration_ms: 0,
+    };
+    const intended = await writer.commit({
+      steps: [intent],
+      effects: [
+        {
+          status: "intended",
+          key,
+          send_key: sendKey,
+          root: task.rootId,
+          attempt: task.attempt,
+          seq,
+          tool: call.name,
+          version: registry.get(call.name)?.version ?? "",
+          args: move.args,
+          ...(move.turn !== null && { turn: move.turn }),
+        },
+      ],
+    });
+    if (intended.outcome !== "won") return { step: null, committed: intended };
+    failpoint("effect.intended");
+    // A process that was stopped for long finds here that others may have taken over. Nothing was sent, and if the claim
+    // stands all the same that is written down.
+    if (!runtime.leaseHolds()) {
+      const result = { text: "not sent: the process had not renewed its lease" };
+      await writer.commit({ effects: [{ status: "failed", key, result }] });
+      resting.set(asked, 0);
+      return { step: null, committed: intended };
+    }
+    const ran = await toolCalls.run(pending, move.args, sendKey);
+    failpoint("effect.sent");
+
+    const { outcome } = ran;
+    if (!outcome.ok && outcome.unknown === true) {
+      const committed = await writer.commit({
+        effects: [{ status: "unknown", key, result: { text: outcome.text } }],
+      });
+      if (registry.deduplicates({ name: call.name, args: move.args }))
+        resting.set(asked, sendAgainMs * 2 ** (move.turn ?? 0));
+      return { step: null, committed };
+    }
+    const settled: EffectRow = { status: outcome.ok ? "done" : "failed", key, result: { text: outcome.text } };
+    const journaled = await toolCalls.journal(pending, ran, { costsStep: true, isLast, effect: settled });
+    failpoint("effect.journaled");
+    return journaled;
+  }
+
+  function ask({ pending, key }: ExternalCall, about: "approval" | "outcome", effect: Effect | null): WaitRow {
+    const { call, seq } = pending;
+    const version = registry.get(call.name)?.version ?? "";
+    const args: JsonObject = about === "outcome" ? (effect?.args ?? call.args) : call.args;
+    return {
+      id: runtime.createId("wait"),
+      attempt: task.attempt,
+      seq,
+      kind: about,
+      name: call.name,
+      subject: {
+        tool: call.name,
+        version,
+        args,
+        policy: policy.version,
+        task: task.key,
+        ...(about === "outcome" && effect !== null && { key, sent_at: effect.intendedAt.toISOString() }),
+      },
+      hash: approvalHash({ tool: call.name, version, args, policy: policy.version }),
+      for_ms: policy.deadlineMs,
+      on_deadline: policy.onDeadline,
+    };
+  }
+
+  return {
+    async advance(calls, waits, open, reserve) {
+      const steps: ToolStep[] = [];
+      let committed: Committed | null = null;
+      if (calls.length === 0) return { kind: "idle", steps, committed };
+      const effects = await loadEffects(
+        runtime.db,
+        task.goalId,
+        task.id,
+        calls.map((each) => each.key),
+      );
+      const toAsk: { readonly call: ExternalCall; readonly row: WaitRow }[] = [];
+      let later: number | null = null;
+      let moved = false;
+
+      for (const call of calls) {
+        const effect = effects.get(call.key) ?? null;
+        const restMs = resting.get(call.key);
+        const move: EffectMove = restMs === undefined ? decide(call, waits, effect) : { kind: "later" };
+        const isLast = open - steps.length === 1;
+        switch (move.kind) {
+          case "answer": {
+            const journaled = await toolCalls.journal(
+              call.pending,
+              { outcome: { ok: move.ok, text: move.text }, durationMs: 0 },
+              {
+                // What was not run costs nothing.
+                costsStep: false,
+                isLast,
+                ...(move.settles !== null && {
+                  effect: { status: move.settles, key: effect?.key ?? call.key, result: { text: move.text } },
+                }),
+              },
+            );
+            steps.push(journaled.step);
+            committed = journaled.committed;
+            moved = true;
+            if (!mayGoOn(committed)) return { kind: "stopped", steps, committed };
+            break;
+          }
+          case "ask":
+            toAsk.push({ call, row: ask(call, move.about, effect) });
+            break;
+          case "probe": {
+            const key = effect?.sendKey ?? call.key;
+            probes.set(
+              call.key,
+              await registry.probe(
+                { name: call.pending.call.name, args: effect?.args ?? call.pending.call.args },
+                toolCalls.contextFor(key),
+              ),
+            );
+            moved = true;
+            break;
+          }
+          case "send": {
+            if (!(await reserve())) return { kind: "stopped", steps, committed };
+            const sent = await send(call, move, effect, isLast);
+            committed = sent.committed;
+            // A paused goal starts nothing.
+            if (committed.outcome === "refused" && committed.why === "paused")
+              return { kind: "later", steps, committed, afterMs: 0 };
+            // Refused for any other reason, somebody took the call over meanwhile: look at what it is now.
+            moved = true;
+            if (sent.step !== null) steps.push(sent.step);
+            if (committed.outcome !== "refused" && !mayGoOn(committed)) return { kind: "stopped", steps, committed };
+            break;
+          }
+          case "later":
+            later = Math.max(later ?? 0, restMs ?? elsewhereMs);
+            break;
+          case "wait":
+            break;
+          case "fail":
+            return { kind: "failed", steps, committed, reason: move.reason };
+        }
+      }
+
+      if (toAsk.length > 0) {
+        committed = await writer.commit({
+          waits: toAsk.map((each) => each.row),
+          events: toAsk.map(({ call, row }): NewEvent => ({
+            type: "approval.requested",
+            task: task.id,
+            data: {
+              id: row.id,
+              key: task.key,
+              kind: row.kind,
+              tool: row.name,
+              about: aboutCall(call.pending.call.args),
+            },
+          })),
+        });
+        failpoint("wait.requested");
+        if (!mayGoOn(committed)) return { kind: "stopped", steps, committed };
+        moved = true;
+      }
+      if (moved) return { kind: "moved", steps, committed };
+      return later === null ? { kind: "idle", steps, committed } : { kind: "later", steps, committed, afterMs: later };
+    },
+  };
+}
