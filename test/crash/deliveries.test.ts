@@ -144,7 +144,9 @@ describeWithServers("deliveries", () => {
       most.connections = Math.max(most.connections, rows[0]!.connections);
     };
     let looking = Promise.resolve();
-    const timer = setInterval(() => (looking = looking.then(look).catch(() => undefined)), 50);
+    const timer = setInterval(() => {
+      looking = looking.then(look).catch(() => undefined);
+    }, 50);
     await Promise.all([
       deployment.start("executor", "executor-1"),
       deployment.start("executor", "executor-2"),

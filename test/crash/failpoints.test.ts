@@ -3,6 +3,7 @@
  * left, and goes on. Each place says who passes it, and what brings them there.
  */
 import type { FailpointName } from "@outerloop/core";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterEach, expect, test } from "vitest";
 import { deploy, type Deployment } from "../support/deployments.ts";
@@ -65,9 +66,14 @@ async function killExecutorInWork(deployment: Deployment): Promise<void> {
 }
 
 async function forgetQueues(deployment: Deployment): Promise<void> {
+  // What comes while nobody takes it lies on the queue when that is emptied.
+  const executor = deployment.processes.get("executor-1")!;
+  executor.kill("SIGSTOP");
+  await sleep(800);
   const redis = new Redis(deployment.env["REDIS_URL"]!);
   await redis.flushdb();
   redis.disconnect();
+  executor.kill("SIGCONT");
 }
 
 const kills = isFull ? 20 : 1;
@@ -139,12 +145,12 @@ describeWithServers("a process that dies between two effects", () => {
   async function provokeUntil(provoke: (deployment: Deployment) => Promise<void>, died: () => boolean): Promise<void> {
     while (!died()) {
       await provoke(deployment);
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await sleep(500);
     }
   }
 });
 
 /** Gives what was posted time to come to the place, and no more than it needs. */
 function settle(end: Promise<unknown>): Promise<unknown> {
-  return Promise.race([end, new Promise((resolve) => setTimeout(resolve, 700))]);
+  return Promise.race([end, sleep(700)]);
 }
