@@ -67,6 +67,7 @@ export function createExecutor(runtime: Runtime, registry: Registry): StageHandl
         runtime.lease,
         limit,
       );
+      if (claimed.length > 0) failpoint("execute.claimed");
       if (eventSeq !== null) runtime.bus.publish(payload.goal, eventSeq);
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
       return claimed.map((claim) => (draining) => runTask(runtime, registry, claim, draining));
@@ -322,6 +323,7 @@ class Execution {
       fence,
       ...write,
     });
+    failpoint("execute.committed");
     if (committed.outcome === "won") {
       this.#reserved = Math.max(this.#reserved - (write.settle?.steps ?? 0), 0);
       if (committed.spent === null) this.#reserved += write.reserve ?? 0;

@@ -39,12 +39,3 @@ export async function restart(
 export function workersOf(deployment: Deployment): string[] {
   return [...deployment.processes.keys()].filter((name) => name !== "ingress");
 }
-
-/** Resolves when every process that is there says that it is ready. */
-export async function allReady(deployment: Deployment): Promise<void> {
-  await Promise.all(
-    [...deployment.processes.values()].map((process) =>
-      process.until((line) => line.event === "ready", "it was ready"),
-    ),
-  );
-}

@@ -66,3 +66,31 @@ export async function timePosts(deployment: Deployment, workload: Workload, opti
   const at = (share: number) => Math.round(sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0);
   return { count: times.length, statuses, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1), withoutRetryAfter };
 }
+
+const postAgainMs = 200;
+
+/** One goal, whatever becomes of ingress on the way: the same request with the same key until it is answered. */
+export async function postUntilAccepted(deployment: Deployment, workload: Workload): Promise<void> {
+  const number = workload.take();
+  const key = randomUUID();
+  // Ends when it is accepted; a test's own time bounds it.
+  for (;;) {
+    try {
+      const response = await fetch(`${deployment.url}/v1/goals`, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${deployment.apiKey}`,
+          "content-type": "application/json",
+          "idempotency-key": key,
+          connection: "close",
+        },
+        body: JSON.stringify({ text: workload.textOf(number) }),
+      });
+      const body = (await response.json()) as { readonly id?: string };
+      if (response.status === 202) return workload.accept(body.id!, number);
+    } catch {
+      // It is away.
+    }
+    await sleep(postAgainMs);
+  }
+}

@@ -3,7 +3,11 @@
  * so a call that is made again after a crash gets the answer that it would have got.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { startScriptedServer, type Seen } from "../../../packages/core/src/models/testing/scripted-server.ts";
+import {
+  startScriptedServer,
+  type Scripted,
+  type Seen,
+} from "../../../packages/core/src/models/testing/scripted-server.ts";
 import type { Deployment } from "../../support/deployments.ts";
 import { done } from "../../support/scripts.ts";
 import type { Sink } from "./sink.ts";
@@ -19,8 +23,8 @@ export interface WorkloadOptions {
   readonly calls: readonly Call[];
   /** How long a model takes to answer. */
   readonly thinkMs?: number;
-  /** Runs before each answer; what it returns is waited for. */
-  readonly onModelCall?: (seen: Seen) => Promise<void> | void;
+  /** Runs before each answer and is waited for; what it returns is said instead. */
+  readonly onModelCall?: (seen: Seen) => Promise<Scripted | void> | Scripted | void;
 }
 
 export interface Workload {
@@ -72,7 +76,8 @@ export async function startWorkload(options: WorkloadOptions): Promise<Workload>
         };
 
   const server = await startScriptedServer(async (seen) => {
-    await options.onModelCall?.(seen);
+    const instead = await options.onModelCall?.(seen);
+    if (instead !== undefined) return instead;
     if (thinkMs > 0) await sleep(thinkMs);
     const body = JSON.stringify(seen.body);
     // The goal comes first in every request; memories of other goals may follow.

@@ -29,7 +29,7 @@ export default {
   description: "Reaches a sink outside.",
   tools: [
     /** Its receiver tells a repetition by its key, as the sink does. */
-    { ...common, name: "sink_post", description: "Post a text to the sink.", deduplicates: true },
+    { ...common, name: "sink_post", description: "Post a text to the sink.", deduplicates: () => true },
     /** One that cannot be repeated: for what must happen at most once. */
     { ...common, name: "sink_mail", description: "Mail a text to the sink." },
   ],

@@ -1,0 +1,104 @@
+/**
+ * Workers whose clocks are an hour fast and an hour slow: the database's clock alone decides (W3), so nothing is early,
+ * no claim is taken from the living, and nothing is late.
+ */
+import { existsSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { deploy, type Deployment } from "../support/deployments.ts";
+import { endProcesses } from "../support/processes.ts";
+import { describeWithServers, notRun } from "../support/servers.ts";
+import { check } from "./support/check.ts";
+import { startSink, type Sink } from "./support/sink.ts";
+import { recordFigures, sized } from "./support/size.ts";
+import { startWorkload, type Workload } from "./support/workload.ts";
+
+const library = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+  .map((machine) => `/usr/lib/${machine}/faketime/libfaketime.so.1`)
+  .find((path) => existsSync(path));
+
+const goals = sized(10, 100);
+const retryAfterSeconds = 3;
+/** A timer may be this late. */
+const lateMs = 2000;
+
+const clock = (offset: string) => ({
+  LD_PRELOAD: library!,
+  FAKETIME: offset,
+  // Only what the clock on the wall shows: how long a wait takes is the same for all.
+  FAKETIME_DONT_FAKE_MONOTONIC: "1",
+});
+
+const title = "workers with clocks an hour fast and an hour slow: no timer early, none 2 s late, every goal ends";
+
+if (library === undefined) notRun(title, "libfaketime is not installed (Debian: apt-get install faketime)");
+else
+  describeWithServers("clocks", () => {
+    let sink: Sink;
+    let workload: Workload;
+    let deployment: Deployment;
+    /** Of each goal's first call: when it was sent away, and when it came again. */
+    const sentAway = new Map<string, number>();
+    const cameAgain = new Map<string, number>();
+
+    beforeAll(async () => {
+      sink = await startSink();
+      workload = await startWorkload({
+        sink,
+        calls: ["append", "post"],
+        onModelCall: (seen) => {
+          if (seen.outputName !== undefined) return undefined;
+          const goal = /goal number (\d+)/.exec(JSON.stringify(seen.body))![1]!;
+          if (!sentAway.has(goal)) {
+            sentAway.set(goal, Date.now());
+            const headers = { "retry-after": String(retryAfterSeconds) };
+            return { error: { status: 429, message: "later", code: "rate_limit_exceeded", headers } };
+          }
+          if (!cameAgain.has(goal)) cameAgain.set(goal, Date.now());
+          return undefined;
+        },
+      });
+      deployment = await deploy({ size: "redis", onlyIngress: true, env: workload.env });
+      await Promise.all([
+        deployment.start("planner", "planner-1", clock("+1h")),
+        deployment.start("planner", "planner-2", clock("-1h")),
+        deployment.start("executor", "executor-1", clock("+1h")),
+        deployment.start("executor", "executor-2", clock("-1h")),
+        deployment.start("reflector", "reflector-1", clock("+1h")),
+        deployment.start("reflector", "reflector-2", clock("-1h")),
+      ]);
+    }, 90_000);
+    afterAll(async () => {
+      await deployment?.stop();
+      await endProcesses();
+      await workload?.close();
+      await sink?.close();
+    });
+
+    test(
+      title,
+      async () => {
+        const times = [...deployment.processes.values()].map((process) => Number(process.lines.at(-1)?.["time"]));
+        expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(2 * 3_500_000);
+
+        await workload.post(deployment, goals, 50);
+        const checked = await check(deployment, { workload, sink, withinMs: 90_000 });
+        const waited = [...sentAway].map(([goal, at]) => cameAgain.get(goal)! - at);
+        const asked = retryAfterSeconds * 1000;
+        recordFigures("clocks an hour fast and slow", {
+          askedMs: asked,
+          shortestMs: Math.min(...waited),
+          longestMs: Math.max(...waited),
+          ...checked,
+        });
+        expect(checked.broken).toEqual([]);
+        expect(waited).toHaveLength(goals);
+        expect(Math.min(...waited)).toBeGreaterThanOrEqual(asked);
+        expect(Math.max(...waited)).toBeLessThan(asked + lateMs);
+        const lost = [...deployment.processes.values()].flatMap((process) =>
+          process.lines.filter((line) => String(line.event).endsWith("_stale")),
+        );
+        expect(lost).toEqual([]);
+      },
+      150_000,
+    );
+  });
