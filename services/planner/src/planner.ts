@@ -17,6 +17,7 @@ import {
   sessionHistory,
   traceIdOf,
   workClaim,
+  type BudgetReason,
   type CheckedPlan,
   type ClaimedGoal,
   type Committed,
@@ -40,8 +41,6 @@ import {
 import type { Registry } from "@outerloop/skills";
 import { checkGoalCitations } from "./goal-citations.ts";
 import { composeEnding } from "./ending.ts";
-
-type BudgetReason = "step_budget" | "wall_budget" | "token_budget" | "cost_budget";
 
 /** Times that a plan is sent back with what is wrong with it. */
 const maxRepairs = 2;
@@ -256,7 +255,7 @@ class Planning {
   }
 
   async #endExhausted(reason: BudgetReason, tasks: readonly TaskInGoal[]): Promise<string | null> {
-    const detail = `The goal's ${reason.replace("_", " ")} is spent.`;
+    const detail = describeExhausted(reason, this.#claim.row);
     const ending = composeEnding(tasks, detail);
     const citations = await checkGoalCitations(this.#runtime.db, this.#claim.goal.id, ending.answer);
     await this.#commit({ end: { to: "failed", reason, detail, ...ending, citations } });
@@ -326,6 +325,24 @@ class Planning {
   #send(write: GoalChange): Promise<Committed> {
     const { goal, fence } = this.#claim;
     return this.#runtime.door.commit({ id: this.#runtime.createId("write"), goal: goal.id, fence, ...write });
+  }
+}
+
+/** For people: whose budget it is, and what helps. */
+function describeExhausted(
+  reason: BudgetReason,
+  row: Pick<ClaimedGoal["row"], "exhausted_period" | "cost_unknown">,
+): string {
+  const budget = reason.replace("_", " ");
+  if (reason === "cost_budget" && row.cost_unknown)
+    return "The price of its model is not known, so a budget in money cannot be kept.";
+  switch (row.exhausted_period) {
+    case null:
+      return `The goal's ${budget} is spent.`;
+    case "total":
+      return `The tenant's ${budget} is spent. The goal can be resumed when an admin has raised it.`;
+    default:
+      return `The tenant's ${budget} of this ${row.exhausted_period} is spent. The goal can be resumed when the next ${row.exhausted_period} has begun or an admin has raised it.`;
   }
 }
 

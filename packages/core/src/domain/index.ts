@@ -1,4 +1,5 @@
 export * from "./api.ts";
+export * from "./budget.ts";
 export * from "./citation.ts";
 export * from "./errors.ts";
 export * from "./event.ts";
