@@ -286,6 +286,54 @@ export function budgetCases(name: string, open: () => Promise<Database>): void {
         expect(await commit(goal, two, { hold: hold(400) })).toMatchObject({ spent: "cost_budget" });
       });
 
+      test("whatever eight workers ask for, spend and give back at once, the books never pass the budget", async () => {
+        const random = seededRandom(20_261_121);
+        const upTo = (most: number) => Math.floor(random() * (most + 1));
+        for (let round = 0; round < 5; round += 1) {
+          const goal = await driver.submit("shared", { steps: 60, tokens: 5000, microUsd: 5000 });
+          const ids = await driver.plan(
+            goal,
+            Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`t${index + 1}`, []])),
+          );
+          const check = async () => {
+            const row = await goalRow(goal);
+            expect(row.steps_used + row.steps_reserved).toBeLessThanOrEqual(60);
+            expect(row.tokens_used + row.tokens_reserved).toBeLessThanOrEqual(5000);
+            expect(row.cost_micro_usd + row.cost_reserved).toBeLessThanOrEqual(5000);
+          };
+          await Promise.all(
+            Object.values(ids).map(async (id) => {
+              for (let turn = 0; turn < 12; turn += 1) {
+                await sql`UPDATE tasks SET due_at = clock_timestamp() WHERE id = ${id}`.execute(driver.db);
+                const [claim] = (await claimTasks(driver.db, goal, "execute", [id], driver.lease, 1)).claimed;
+                if (claim === undefined) continue;
+                const need = { need_tokens: upTo(700), need_micro_usd: upTo(700) };
+                const hold = {
+                  ...need,
+                  tokens: need.need_tokens + upTo(500),
+                  micro_usd: need.need_micro_usd + upTo(500),
+                };
+                const asked = await commit(goal, claim, { hold, reserve: upTo(3) });
+                await check();
+                if (asked.outcome === "won" && asked.spent === null && random() < 0.8) {
+                  // A provider bills at most what was held for the call.
+                  const { tokens, microUsd } = asked.held;
+                  await spend(goal, claim, upTo(tokens), upTo(microUsd), random() < 0.5 ? { reserve: upTo(2) } : {});
+                  await check();
+                }
+                // Some give back, some die: the next claim finds what the dead one held.
+                if (random() < 0.7) await commit(goal, claim, { move: { to: "released" } });
+                else await sql`UPDATE tasks SET lease_id = NULL WHERE id = ${id}`.execute(driver.db);
+                await check();
+              }
+            }),
+          );
+          expect(await brokenInvariants(driver.db)).toEqual([]);
+          const row = await goalRow(goal);
+          expect(row.tokens_used + row.steps_used).toBeGreaterThan(500);
+        }
+      }, 120_000);
+
       test("W2: a refusal whose reply was lost is a refusal when the write comes again", async () => {
         const goal = await driver.submit("small", { steps: 1 });
         const { t1 } = await driver.plan(goal, { t1: [] });
@@ -308,4 +356,15 @@ export function budgetCases(name: string, open: () => Promise<Database>): void {
       });
     });
   });
+}
+
+/** mulberry32: the same run every time. */
+function seededRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
 }

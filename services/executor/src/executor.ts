@@ -13,6 +13,8 @@ import {
   journalModelCall,
   listDependencies,
   loadTexts,
+  makeRoom,
+  nextCallHold,
   nextExecutionMove,
   OuterloopError,
   sessionHistory,
@@ -25,6 +27,7 @@ import {
   type ExecutionMove,
   type ExecutionState,
   type GoalRow,
+  type Held,
   type JobPayload,
   type ModelStep,
   type Run,
@@ -107,12 +110,15 @@ class Execution {
   readonly #tools: readonly ToolSpec[];
   readonly #toolRunner: ToolRunner;
   #steps: readonly Step[];
+  /** What is reserved for this claim, as the last commit said. */
+  #held: Held;
   #parts: readonly string[] = [];
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
     this.#runtime = runtime;
     this.#claim = claim;
     this.#lost = lost;
+    this.#held = claim.held;
     this.#tools = registry.specs(claim.task.tools.length > 0 ? claim.task.tools : undefined);
     this.#toolRunner = createToolRunner(runtime, registry, claim, lost);
     // A reflection that crashed may have journaled steps of its own in this attempt.
@@ -156,12 +162,17 @@ class Execution {
 
   async #callModel(move: Extract<ExecutionMove, { kind: "model" }>): Promise<WorkEnd | null> {
     const { task } = this.#claim;
+    const price = this.#runtime.models.price("execute");
+    const before = this.#steps.findLast((each) => each.kind === "model")?.usage;
+    const room = await makeRoom({ request: move.request, price, before }, this.#held, (change) => this.#commit(change));
+    if (room.kind === "none") return this.#after(room.committed);
+    const { request } = room;
     let step: ModelStep;
     let write: TaskChange;
     try {
       const { response: answer, durationMs } = await ask(
         this.#runtime.models.model,
-        move.request,
+        request,
         this.#runtime.metrics,
         this.#lost,
       );
@@ -171,7 +182,7 @@ class Execution {
           attempt: task.attempt,
           seq: move.seq,
           stage: "execute",
-          request: move.request,
+          request,
           added: move.added,
           elided: move.elided,
           response,
@@ -196,7 +207,11 @@ class Execution {
     const committed = await this.#commit(
       finishes
         ? { ...write, move: { to: "reflecting", result: text.trim() } }
-        : { ...write, reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()) },
+        : {
+            ...write,
+            reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()),
+            hold: nextCallHold(step.usage, toolCalls.length, { request: move.request, price }, this.#held),
+          },
     );
     this.#steps = [...this.#steps, step];
     return finishes && committed.outcome === "won" ? { outcome: "moved", failure: null } : this.#after(committed);
@@ -209,6 +224,10 @@ class Execution {
   }
 
   async #callTools(move: Extract<ExecutionMove, { kind: "tools" }>): Promise<WorkEnd | null> {
+    // A crash or a refusal may have left less than the turn takes.
+    const missing = move.calls.filter((call) => !call.refused).length - this.#held.steps;
+    const end = missing > 0 ? await this.#after(await this.#commit({ reserve: missing })) : null;
+    if (end !== null) return end;
     const ran = await this.#toolRunner.run(move.calls, (write) => this.#commit(write));
     this.#steps = [...this.#steps, ...ran.steps];
     if (ran.unknownOutcome !== null)
@@ -266,15 +285,17 @@ class Execution {
     return null;
   }
 
-  #commit(write: TaskChange): Promise<Committed> {
+  async #commit(write: TaskChange): Promise<Committed> {
     const { task, fence } = this.#claim;
-    return this.#runtime.door.commit({
+    const committed = await this.#runtime.door.commit({
       id: this.#runtime.createId("write"),
       goal: task.goalId,
       task: task.id,
       fence,
       ...write,
     });
+    if (committed.outcome === "won") this.#held = committed.held;
+    return committed;
   }
 
   /** The first message: as journaled where the attempt has begun, else from what is known now. */

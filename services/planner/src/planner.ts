@@ -9,6 +9,7 @@ import {
   journalModelCall,
   listArtifacts,
   listTasks,
+  makeRoom,
   OuterloopError,
   planRequest,
   planSchema,
@@ -22,6 +23,7 @@ import {
   type ClaimedGoal,
   type Committed,
   type GoalEnd,
+  type Held,
   type JobPayload,
   type JournaledModelCall,
   type MessageRef,
@@ -36,6 +38,7 @@ import {
   type TaskRow,
   type GoalChange,
   type GoalWrite,
+  type Usage,
   type WorkEnd,
 } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
@@ -48,6 +51,8 @@ const maxRepairs = 2;
 const memoryWindow = { recent: 4, similar: 6 } as const;
 const sessionTurns = 5;
 const modelAwayMs = 5000;
+/** Before a goal that has what is left of a budget held by its tasks is planned again. */
+const budgetWaitMs = 1000;
 
 export function createPlanner(runtime: Runtime, registry: Registry): StageHandler {
   return {
@@ -91,8 +96,11 @@ class Planning {
   readonly #registry: Registry;
   readonly #claim: ClaimedGoal;
   readonly #lost: AbortSignal;
+  /** What is reserved for this claim, as the last commit said. */
+  #held: Held;
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedGoal, lost: AbortSignal) {
+    this.#held = claim.held;
     this.#runtime = runtime;
     this.#registry = registry;
     this.#claim = claim;
@@ -109,6 +117,8 @@ class Planning {
     const specs = this.#registry.specs();
     const known = { keys: new Set(tasks.map((each) => each.task.key)), tools: new Set(specs.map((spec) => spec.name)) };
     let request = await this.#firstRequest(tasks);
+    const { maxOutputTokens } = request;
+    let before: Usage | undefined;
     let added: readonly MessageRef[] = [
       { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
     ];
@@ -122,6 +132,10 @@ class Planning {
       const kept = journaled.find((step) => step.seq === seq);
       let call: JournaledModelCall | null = null;
       if (kept === undefined) {
+        const price = this.#runtime.models.price("plan");
+        const room = await makeRoom({ request, price, before }, this.#held, (change) => this.#commit(change));
+        if (room.kind === "none") return this.#giveBack(room.committed);
+        request = room.request;
         try {
           const { response, durationMs } = await ask(
             this.#runtime.models.model,
@@ -138,12 +152,14 @@ class Planning {
           return this.#modelFailed(thrown);
         }
       }
-      const message = kept?.output.message ?? call!.step.output.message;
+      const { output, usage } = kept ?? call!.step;
+      const { message } = output;
+      before = usage;
       const read = readStructured(message.text, planSchema);
       const checked: CheckedPlan = read.ok ? checkPlan(read.value, known) : { kind: "invalid", why: read.why };
       const settled = await this.#settle(checked, call, tasks, tries === maxRepairs);
       if (settled.done) return settled.failure;
-      request = repairRequest(request, { message }, settled.why);
+      request = repairRequest({ ...request, maxOutputTokens }, { message }, settled.why);
       const last = request.messages.at(-1);
       added = [
         { role: "assistant", seq },
@@ -217,10 +233,8 @@ class Planning {
       return this.#end(journal, { to: "failed", reason: "error", detail, force: true }, detail);
     }
     const committed = await this.#commit({ ...journal, reserve: 1 });
-    if (committed.outcome !== "won" || committed.spent !== null || committed.goalStatus === "paused") {
-      if (committed.outcome === "won") await this.#release();
-      return { done: true, failure: null };
-    }
+    if (committed.outcome !== "won" || committed.spent !== null || committed.goalStatus === "paused")
+      return { done: true, failure: await this.#giveBack(committed) };
     return { done: false, why };
   }
 
@@ -275,6 +289,11 @@ class Planning {
     return this.#release(afterMs);
   }
 
+  /** After a commit that this claim does not outlast. */
+  async #giveBack(committed: Committed): Promise<null> {
+    return committed.outcome === "won" ? this.#release(committed.spent === "wait" ? budgetWaitMs : 0) : null;
+  }
+
   async #release(dueInMs = 0): Promise<null> {
     await this.#commit({ release: { due_in_ms: dueInMs } });
     return null;
@@ -322,9 +341,12 @@ class Planning {
     return committed;
   }
 
-  #send(write: GoalChange): Promise<Committed> {
+  async #send(write: GoalChange): Promise<Committed> {
     const { goal, fence } = this.#claim;
-    return this.#runtime.door.commit({ id: this.#runtime.createId("write"), goal: goal.id, fence, ...write });
+    const id = this.#runtime.createId("write");
+    const committed = await this.#runtime.door.commit({ id, goal: goal.id, fence, ...write });
+    if (committed.outcome === "won") this.#held = committed.held;
+    return committed;
   }
 }
 

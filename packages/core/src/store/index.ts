@@ -14,6 +14,7 @@ export { loadTexts } from "./blobs.ts";
 export { asPrincipal, openDatabase, type Database, type DatabaseOptions, type Db } from "./database.ts";
 export { eventsAfter, newestEvents } from "./events.ts";
 export * from "./goals.ts";
+export { makeRoom, nextCallHold } from "./make-room.ts";
 export { cancelGoal, pauseGoal, signalTask, type Steered } from "./steer.ts";
 export * from "./submit.ts";
 export { createId, sha256 } from "./ids.ts";
