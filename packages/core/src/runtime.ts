@@ -147,7 +147,13 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     const claims = startClaimWatch(db, lease, log);
     closers.push(async () => claims.stop());
     const reconciler = startReconciler(
-      { db, queue, tenantCap: config.tenantInFlight, metrics },
+      {
+        db,
+        queue,
+        tenantCap: config.tenantInFlight,
+        metrics,
+        events: (goalId, newest) => bus.publish(goalId, newest),
+      },
       config.reconcileMs,
       log,
     );

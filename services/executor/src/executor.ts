@@ -16,6 +16,8 @@ import {
   loadTexts,
   loadWaits,
   maxWaitMs,
+  makeRoom,
+  nextCallHold,
   nextExecutionMove,
   OuterloopError,
   sessionHistory,
@@ -28,6 +30,7 @@ import {
   type ExecutionMove,
   type ExecutionState,
   type GoalRow,
+  type Held,
   type JobPayload,
   type ModelStep,
   type Run,
@@ -112,20 +115,20 @@ class Execution {
   readonly #lost: AbortSignal;
   readonly #tools: readonly ToolSpec[];
   readonly #toolRunner: ToolRunner;
-  /** Steps that are reserved for this task and not used. */
-  #reserved: number;
   #steps: readonly Step[];
+  /** What is reserved for this claim, as the last commit said. */
+  #held: Held;
   #parts: readonly string[] = [];
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
     this.#runtime = runtime;
     this.#claim = claim;
     this.#lost = lost;
+    this.#held = claim.held;
     this.#tools = registry.specs(claim.task.tools.length > 0 ? claim.task.tools : undefined);
-    this.#reserved = claim.reserved;
     this.#toolRunner = createToolRunner(runtime, registry, claim, lost, {
       commit: (change) => this.#commit(change),
-      reserved: () => this.#reserved,
+      reserved: () => this.#held.steps,
     });
     // A reflection that crashed may have journaled steps of its own in this attempt.
     this.#steps = claim.steps.filter((step) => step.stage === "execute");
@@ -169,12 +172,17 @@ class Execution {
 
   async #callModel(move: Extract<ExecutionMove, { kind: "model" }>): Promise<WorkEnd | null> {
     const { task } = this.#claim;
+    const price = this.#runtime.models.price("execute");
+    const before = this.#steps.findLast((each) => each.kind === "model")?.usage;
+    const room = await makeRoom({ request: move.request, price, before }, this.#held, (change) => this.#commit(change));
+    if (room.kind === "none") return this.#after(room.committed);
+    const { request } = room;
     let step: ModelStep;
     let write: TaskChange;
     try {
       const { response: answer, durationMs } = await ask(
         this.#runtime.models.model,
-        move.request,
+        request,
         this.#runtime.metrics,
         this.#lost,
       );
@@ -185,7 +193,7 @@ class Execution {
           attempt: task.attempt,
           seq: move.seq,
           stage: "execute",
-          request: move.request,
+          request,
           added: move.added,
           elided: move.elided,
           response,
@@ -210,7 +218,11 @@ class Execution {
     const committed = await this.#commit(
       finishes
         ? { ...write, move: { to: "reflecting", result: text.trim() } }
-        : { ...write, reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()) },
+        : {
+            ...write,
+            reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()),
+            hold: nextCallHold(step.usage, toolCalls.length, { request: move.request, price }, this.#held),
+          },
     );
     failpoint("execute.committed");
     this.#steps = [...this.#steps, step];
@@ -323,11 +335,7 @@ class Execution {
       fence,
       ...write,
     });
-    failpoint("execute.committed");
-    if (committed.outcome === "won") {
-      this.#reserved = Math.max(this.#reserved - (write.settle?.steps ?? 0), 0);
-      if (committed.spent === null) this.#reserved += write.reserve ?? 0;
-    }
+    if (committed.outcome === "won") this.#held = committed.held;
     return committed;
   }
 

@@ -1,5 +1,6 @@
 export * from "./api.ts";
 export * from "./approval-policy.ts";
+export * from "./budget.ts";
 export * from "./citation.ts";
 export * from "./effect.ts";
 export * from "./errors.ts";

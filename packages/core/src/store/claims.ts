@@ -1,5 +1,6 @@
 /** Claims (W3): who may write now. A claim bumps the fence and names the lease; what a worker needs to go on comes with it. */
 import { sql } from "kysely";
+import type { Held } from "../domain/budget.ts";
 import type { Goal } from "../domain/goal.ts";
 import type { GoalId, LeaseId, TaskId } from "../domain/ids.ts";
 import type { Step } from "../domain/step.ts";
@@ -11,8 +12,10 @@ export interface ClaimedTask {
   readonly goal: Goal;
   readonly task: Task;
   readonly fence: number;
-  /** Steps that it may take without asking for more. */
-  readonly reserved: number;
+  /** What is reserved for it. */
+  readonly held: Held;
+  /** Times in a row that it was given back for something that was away. */
+  readonly backoffs: number;
   /** The journal of this attempt: empty, or what a crashed or handed back try left. */
   readonly steps: readonly Step[];
 }
@@ -52,7 +55,13 @@ export async function claimTasks(
       goal: toGoal(goalRow),
       task: toTask(row),
       fence: row.fence,
-      reserved: row.steps_reserved,
+      held: {
+        steps: row.steps_reserved,
+        tokens: row.tokens_reserved,
+        microUsd: row.cost_reserved,
+        money: isMoneyLimited(goalRow),
+      },
+      backoffs: row.backoffs,
       steps: await loadSteps(db, goalRow, row.id, row.attempt),
     })),
   );
@@ -63,6 +72,8 @@ export interface ClaimedGoal {
   readonly goal: Goal;
   readonly row: GoalRow;
   readonly fence: number;
+  readonly held: Held;
+  readonly backoffs: number;
   /** The journal of intake and of this round of planning. */
   readonly steps: readonly Step[];
 }
@@ -75,7 +86,18 @@ export async function claimGoal(db: Db, goalId: GoalId, lease: LeaseId): Promise
   const row = await db.selectFrom("goals").selectAll().where("id", "=", goalId).executeTakeFirstOrThrow();
   const round = row.plan_round + 1;
   const steps = [...(await loadSteps(db, row, goalId, 0)), ...(await loadSteps(db, row, goalId, round))];
-  return { goal: toGoal(row), row, fence: row.fence, steps };
+  const held = {
+    steps: row.plan_reserved,
+    tokens: row.plan_tokens_reserved,
+    microUsd: row.plan_cost_reserved,
+    money: isMoneyLimited(row),
+  };
+  return { goal: toGoal(row), row, fence: row.fence, held, backoffs: row.plan_backoffs, steps };
+}
+
+/** By the goal's own budget or by its tenant's. */
+function isMoneyLimited(row: GoalRow): boolean {
+  return row.budget_micro_usd !== null || row.lent_micro_usd !== null;
 }
 
 /** The finished steps of one attempt, in order. Served by the primary key of the day's partition. */
