@@ -132,6 +132,7 @@ class Execution {
   }
 
   async run(draining: AbortSignal): Promise<WorkEnd> {
+    failpoint("execute.claimed");
     this.#parts = await this.#loadParts();
     // Ends: the machine ends (see nextExecutionMove), or a commit says that this claim must.
     for (;;) {
@@ -211,6 +212,7 @@ class Execution {
         ? { ...write, move: { to: "reflecting", result: text.trim() } }
         : { ...write, reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()) },
     );
+    failpoint("execute.committed");
     this.#steps = [...this.#steps, step];
     return finishes && committed.outcome === "won" ? { outcome: "moved", failure: null } : this.#after(committed);
   }

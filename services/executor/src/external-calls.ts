@@ -23,8 +23,7 @@ import {
   type WaitsOfAttempt,
 } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
-import { aboutCall, type ClaimWriter, type ToolCalls } from "./tool-calls.ts";
-import { mayGoOn } from "./tool-runner.ts";
+import { aboutCall, mayGoOn, type ClaimWriter, type ToolCalls } from "./tool-calls.ts";
 
 export interface ExternalCall {
   readonly pending: PendingCall;
@@ -157,7 +156,7 @@ export function createExternalCalls(
     return journaled;
   }
 
-  function ask({ pending, key }: ExternalCall, about: "approval" | "outcome", effect: Effect | null): WaitRow {
+  function ask({ pending }: ExternalCall, about: "approval" | "outcome", effect: Effect | null): WaitRow {
     const { call, seq } = pending;
     const version = registry.get(call.name)?.version ?? "";
     const args: JsonObject = about === "outcome" ? (effect?.args ?? call.args) : call.args;
@@ -173,7 +172,8 @@ export function createExternalCalls(
         args,
         policy: policy.version,
         task: task.key,
-        ...(about === "outcome" && effect !== null && { key, sent_at: effect.intendedAt.toISOString() }),
+        ...(about === "outcome" &&
+          effect !== null && { key: effect.sendKey, turn: effect.turn, sent_at: effect.intendedAt.toISOString() }),
       },
       hash: approvalHash({ tool: call.name, version, args, policy: policy.version }),
       for_ms: policy.deadlineMs,

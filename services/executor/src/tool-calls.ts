@@ -29,6 +29,11 @@ export interface ClaimWriter {
   reserved(): number;
 }
 
+/** Whether the next call may begin after this commit. */
+export function mayGoOn(committed: Committed): boolean {
+  return committed.outcome === "won" && committed.spent === null && committed.goalStatus !== "paused";
+}
+
 export interface RanCall {
   readonly outcome: ToolOutcome;
   readonly durationMs: number;

@@ -22,7 +22,7 @@ import {
 } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
 import { createExternalCalls, type ExternalCall } from "./external-calls.ts";
-import { createToolCalls, type ClaimWriter } from "./tool-calls.ts";
+import { createToolCalls, mayGoOn, type ClaimWriter } from "./tool-calls.ts";
 
 /** How a turn's calls ended. `steps` are the results that were journaled. */
 export type ToolsRan = { readonly steps: readonly ToolStep[] } &
@@ -40,11 +40,6 @@ export interface ToolRunner {
 }
 
 const stale: Committed = { outcome: "stale" };
-
-/** Whether the next call may begin after this commit. */
-export function mayGoOn(committed: Committed): boolean {
-  return committed.outcome === "won" && committed.spent === null && committed.goalStatus !== "paused";
-}
 
 export function createToolRunner(
   runtime: Runtime,

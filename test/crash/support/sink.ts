@@ -7,6 +7,8 @@ export interface Delivery {
   readonly key: string;
   readonly body: string;
   readonly at: number;
+  /** Resolves when who sent it hung up before it was answered; never otherwise. */
+  readonly hungUp: Promise<void>;
 }
 
 export interface Sink {
@@ -26,8 +28,13 @@ export async function startSink(): Promise<Sink> {
   let listener: (delivery: Delivery) => Promise<void> | void = () => undefined;
   const server = createServer((request, response) => {
     void (async () => {
+      const hungUp = new Promise<void>((resolve) =>
+        response.once("close", () => {
+          if (!response.writableEnded) resolve();
+        }),
+      );
       const body = await readText(request);
-      const delivery = { key: String(request.headers["idempotency-key"]), body, at: Date.now() };
+      const delivery = { key: String(request.headers["idempotency-key"]), body, at: Date.now(), hungUp };
       deliveries.push(delivery);
       await listener(delivery);
       response.end("received");

@@ -1,9 +1,9 @@
 /** The plain log of a run: what to print when an event comes and nothing can be redrawn. */
 import type { EventResource } from "@outerloop/core/domain";
 import { printableLine } from "../text/printable.ts";
-import { formatDuration, plural } from "../text/quantities.ts";
+import { formatCount, formatDuration, plural } from "../text/quantities.ts";
 import { truncate } from "../text/width.ts";
-import { readEventData, type GoalView } from "./goal-view.ts";
+import { readEventData, waitWords, type GoalView } from "./goal-view.ts";
 import { afterKeys, taskTitle } from "./task-words.ts";
 
 const maxTextChars = 100;
@@ -31,7 +31,7 @@ export function eventLines(view: GoalView, event: EventResource): readonly strin
         `${key} ${printableLine(`${data.tool} ${data.about}`)}  ${data.ok ? "" : "error, "}${formatDuration(data.ms)}`,
       ];
     case "task.waiting":
-      return [`${key} waiting${reason ? `: ${reason}` : ""}`];
+      return [`${key} waits ${truncate(printableLine(waitWords(data.on)), maxTextChars)}`.trim()];
     case "task.done":
       return [`${key} done`];
     case "task.retried":
@@ -47,11 +47,13 @@ export function eventLines(view: GoalView, event: EventResource): readonly strin
     case "goal.resumed":
       return ["resumed"];
     case "budget.warning":
-      return [`budget: ${reason || "nearly spent"}`];
+      return [`budget: ${formatCount(data.used)} of ${formatCount(data.limit)} ${printableLine(data.budget)} are used`];
     case "approval.requested":
-      return [`${key} asks for an approval${reason ? `: ${reason}` : ""}`];
+      return [
+        `${key} asks for your ${data.kind === "outcome" ? "word on" : "approval of"} ${truncate(printableLine(`${data.tool} ${data.about}`.trim()), maxTextChars)}  (${printableLine(data.id)})`,
+      ];
     case "approval.decided":
-      return [`${key} approval decided${reason ? `: ${reason}` : ""}`];
+      return [`${key} ${printableLine(`${data.tool}: ${data.decision}${data.by === "" ? "" : ` by ${data.by}`}`)}`];
     // The end is told with the answer; model steps and verdicts show in what follows from them.
     case "goal.created":
     case "goal.succeeded":

@@ -73,6 +73,14 @@ export interface GoalView {
 
 export const emptyGoalView: GoalView = { status: "queued", lastSeq: 0, rounds: [], tasks: [], steps: 0, models: [] };
 
+const waitSchema = z.object({
+  id: z.string().catch(""),
+  kind: z.string().catch(""),
+  name: z.string().catch(""),
+  deadline_at: z.string().catch(""),
+});
+export type WaitView = z.output<typeof waitSchema>;
+
 /** An event's data is the server's; a field that is missing or of another type reads as its default. */
 const dataSchema = z.object({
   key: z.string().catch(""),
@@ -94,6 +102,16 @@ const dataSchema = z.object({
   into: z.array(z.string()).catch([]),
   round: z.int().catch(0),
   tasks: z.array(z.string()).catch([]),
+  /** What a task waits for. */
+  on: z.array(waitSchema).catch([]),
+  /** Of an approval. */
+  id: z.string().catch(""),
+  kind: z.string().catch(""),
+  decision: z.string().catch(""),
+  by: z.string().catch(""),
+  budget: z.string().catch(""),
+  used: z.number().catch(0),
+  limit: z.number().catch(0),
 });
 export type EventData = z.output<typeof dataSchema>;
 
@@ -131,7 +149,7 @@ export function seeEvent(view: GoalView, event: EventResource): GoalView {
     case "task.started":
       return task((each) => inAttempt({ ...each, status: "running" }, data.attempt, (attempt) => attempt));
     case "task.waiting":
-      return task((each) => ({ ...each, status: "waiting", reason: data.reason || null }));
+      return task((each) => ({ ...each, status: "waiting", reason: waitWords(data.on) || null }));
     case "task.reflected":
       return task((each) =>
         inAttempt(each, data.attempt, (attempt) => ({
@@ -173,7 +191,7 @@ export function seeEvent(view: GoalView, event: EventResource): GoalView {
     case "step.tool":
       return {
         ...task((each) =>
-          inAttempt(each, data.attempt, (attempt) => ({
+          inAttempt(awake(each), data.attempt, (attempt) => ({
             ...attempt,
             asked: without(attempt.asked, data.tool),
             calls: [...attempt.calls, { tool: data.tool, about: data.about, ok: data.ok, ms: data.ms }],
@@ -206,6 +224,36 @@ function addTask(view: GoalView, id: string, data: EventData): GoalView {
   const rounds = view.rounds.length > 0 ? view.rounds : [{ round: 1, taskIds: [] }];
   const last = rounds.at(-1)!;
   return { ...view, tasks, rounds: [...rounds.slice(0, -1), { ...last, taskIds: [...last.taskIds, id] }] };
+}
+
+/** What answers a call is at work again; it says so itself when it goes on waiting. */
+function awake(task: TaskView): TaskView {
+  return task.status === "waiting" ? { ...task, status: "running", reason: null } : task;
+}
+
+/** What a task waits for, and what to type where it is a person. */
+export function waitWords(on: readonly WaitView[]): string {
+  const asked = on.filter((wait) => wait.kind === "approval" || wait.kind === "outcome");
+  const [first] = asked;
+  const words = [
+    ...(first === undefined
+      ? []
+      : asked.length > 1
+        ? [`${asked.length} decisions of yours: npx outerloop approvals`]
+        : [
+            first.kind === "approval"
+              ? `your approval of ${first.name}: npx outerloop approve ${first.id}`
+              : `your word on whether ${first.name} happened: npx outerloop approvals`,
+          ]),
+    ...on.filter((wait) => wait.kind === "signal").map((wait) => `the signal ${wait.name}`),
+    ...on
+      .filter((wait) => wait.kind === "timer")
+      .map(
+        (wait) =>
+          `${wait.deadline_at.slice(0, 19).replace("T", " ")} UTC${wait.name === "model" ? " (the model's provider)" : ""}`,
+      ),
+  ];
+  return words.length === 0 ? "" : `for ${words.join("; ")}`;
 }
 
 /** Changes one attempt, which begins to exist where it did not. */

@@ -87,7 +87,8 @@ function beforeSending({ args, effect, wait, needsApproval, hashOf }: EffectStat
 
 function afterUnknown({ wait, deduplicates, hasProbe, probed }: EffectState, effect: Effect): EffectMove {
   const again: EffectMove = { kind: "send", args: effect.args, turn: effect.turn };
-  if (wait?.kind === "outcome") {
+  // What a person said of one sending says nothing of the next.
+  if (wait?.kind === "outcome" && wait.subject["turn"] === effect.turn) {
     const { resolution } = wait;
     if (resolution === null) return { kind: "wait" };
     if (resolution.by === "person" && resolution.decision === "happened")

@@ -1,0 +1,3 @@
+import { waitingCases } from "./waiting.cases.ts";
+
+waitingCases("embedded");

@@ -1,0 +1,4 @@
+import { describeWithServers } from "../support/servers.ts";
+import { waitingCases } from "./waiting.cases.ts";
+
+describeWithServers("Postgres and Valkey", () => waitingCases("redis"));
