@@ -21,8 +21,12 @@ interface Place {
   /** What its goals' tasks call. */
   readonly calls?: readonly Call[];
   readonly env?: Readonly<Record<string, string>>;
+  /** For all processes, not only the one that is to die. */
+  readonly everywhere?: Readonly<Record<string, string>>;
   /** Besides goals, what brings a process there. */
   readonly provoke?: (deployment: Deployment) => Promise<void>;
+  /** What must go on after the last death, for goals to end. */
+  readonly attend?: (deployment: Deployment) => Promise<void>;
 }
 
 /** Only the process that is to die there looks for lost work; the others leave it to it. */
@@ -49,6 +53,11 @@ const places: readonly Place[] = [
   { name: "effect.intended", service: "executor" },
   { name: "effect.sent", service: "executor" },
   { name: "effect.journaled", service: "executor" },
+  { name: "wait.requested", service: "executor", calls: ["append", "sleep", "post"] },
+  { name: "wait.committed", service: "executor", calls: ["append", "sleep", "post"] },
+  { name: "wait.fired", service: "planner", calls: ["append", "sleep", "post"] },
+  { name: "signal.committed", service: "ingress", calls: ["append", "signal", "post"], attend: sendSignals },
+  { name: "decision.committed", service: "ingress", everywhere: { OUTERLOOP_AUTO_APPROVE: "" }, attend: approveAll },
   { name: "reflect.claimed", service: "reflector" },
   { name: "reflect.answered", service: "reflector" },
   { name: "reflect.committed", service: "reflector" },
@@ -63,6 +72,18 @@ async function killExecutorInWork(deployment: Deployment): Promise<void> {
   executor.kill("SIGKILL");
   await executor.exited;
   await deployment.start("executor", "executor-1");
+}
+
+/** To every goal that may wait for one. Sent again after a death, under the same key: the goal must not read it twice. */
+async function sendSignals(deployment: Deployment): Promise<void> {
+  const waiting = await deployment.client.goals.page({ status: "running" });
+  for (const { id } of waiting.items)
+    await deployment.client.goals.signal(id, { name: "go" }, { idempotencyKey: `go-${id}` });
+}
+
+async function approveAll(deployment: Deployment): Promise<void> {
+  for await (const { id } of deployment.client.approvals.list())
+    await deployment.client.approvals.decide(id, { decision: "approve" });
 }
 
 async function forgetQueues(deployment: Deployment): Promise<void> {
@@ -103,7 +124,7 @@ describeWithServers("a process that dies between two effects", () => {
           thinkMs: place.provoke === undefined ? 20 : 300,
         });
         const others = place.env === onlyReconciler ? { OUTERLOOP_RECONCILE_MS: "600000" } : {};
-        deployment = await deploy({ size: "redis", env: { ...workload.env, ...others } });
+        deployment = await deploy({ size: "redis", env: { ...workload.env, ...place.everywhere, ...others } });
         const name = place.service === "executor" ? "executor-1" : place.service;
         const port = new URL(deployment.url).port;
         const env = { ...place.env, ...(place.service === "ingress" ? { PORT: port } : {}) };
@@ -112,6 +133,8 @@ describeWithServers("a process that dies between two effects", () => {
         healthy.kill("SIGTERM");
         expect(await healthy.exited).toBe(0);
         const posting: Promise<void>[] = [];
+        let checkedAll = false;
+        const attending = place.attend === undefined ? undefined : repeat(place.attend, () => checkedAll);
         for (let kill = 0; kill < kills; kill += 1) {
           // Not always at the first pass, so that it dies with more or less behind it.
           const victim = await deployment.start(place.service, name, {
@@ -123,7 +146,7 @@ describeWithServers("a process that dies between two effects", () => {
             died = true;
             return how;
           });
-          const provoking = place.provoke === undefined ? undefined : provokeUntil(place.provoke, () => died);
+          const provoking = place.provoke === undefined ? undefined : repeat(place.provoke, () => died);
           // As many goals as it takes to come to that pass.
           while (!died) {
             posting.push(postUntilAccepted(deployment, workload));
@@ -135,6 +158,8 @@ describeWithServers("a process that dies between two effects", () => {
         await deployment.start(place.service, name, env);
         await Promise.all(posting);
         const checked = await check(deployment, { workload, sink, withinMs: 60_000 });
+        checkedAll = true;
+        await attending;
         recordFigures(`killed at ${place.name} (${place.service})`, { kills, ...checked });
         expect(checked.broken).toEqual([]);
       },
@@ -142,10 +167,11 @@ describeWithServers("a process that dies between two effects", () => {
     );
   }
 
-  async function provokeUntil(provoke: (deployment: Deployment) => Promise<void>, died: () => boolean): Promise<void> {
-    while (!died()) {
-      await provoke(deployment);
-      await sleep(500);
+  async function repeat(work: (deployment: Deployment) => Promise<void>, isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
+      // Whom it asks may be the one that dies.
+      await work(deployment).catch(() => undefined);
+      await sleep(300);
     }
   }
 });

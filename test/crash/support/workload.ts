@@ -8,12 +8,16 @@ import {
   type Scripted,
   type Seen,
 } from "../../../packages/core/src/models/testing/scripted-server.ts";
+import type { JsonObject } from "@outerloop/core/domain";
 import type { Deployment } from "../../support/deployments.ts";
 import { done } from "../../support/scripts.ts";
 import type { Sink } from "./sink.ts";
 
-/** Stored, external to a receiver that deduplicates, external to one that does not, a read. */
-export type Call = "append" | "post" | "mail" | "read";
+/** Stored, external to a receiver that deduplicates, external to one that does not, a read, a timer by length and by instant, a signal. */
+export type Call = "append" | "post" | "mail" | "read" | "sleep" | "sleep-until" | "signal";
+
+/** Of a timer. */
+export const sleepMs = 3000;
 
 export interface WorkloadOptions {
   readonly sink?: Sink;
@@ -48,7 +52,33 @@ export interface Workload {
   close(): Promise<void>;
 }
 
-const toolOf = { append: "append_to_file", post: "sink_post", mail: "sink_mail", read: "list_files" } as const;
+const toolOf = {
+  append: "append_to_file",
+  post: "sink_post",
+  mail: "sink_mail",
+  read: "list_files",
+  sleep: "sleep_for",
+  "sleep-until": "sleep_until",
+  signal: "wait_for_signal",
+} as const;
+
+function argsOf(call: Call, part: string, text: string): JsonObject {
+  switch (call) {
+    case "append":
+      return { path: `part-${part}.txt`, text: `${text}\n` };
+    case "post":
+    case "mail":
+      return { text };
+    case "read":
+      return {};
+    case "sleep":
+      return { seconds: sleepMs / 1000 };
+    case "sleep-until":
+      return { at: new Date(Date.now() + sleepMs).toISOString() };
+    case "signal":
+      return { name: "go", timeout_seconds: 600 };
+  }
+}
 
 export async function startWorkload(options: WorkloadOptions): Promise<Workload> {
   const { tasks = 1, calls, thinkMs = 0 } = options;
@@ -92,8 +122,7 @@ export async function startWorkload(options: WorkloadOptions): Promise<Workload>
     const call = calls[turn];
     if (call === undefined) return { text: "did it" };
     const text = `g${goal}-t${part}-c${turn}`;
-    const args = call === "append" ? { path: `part-${part}.txt`, text: `${text}\n` } : call === "read" ? {} : { text };
-    return { toolCalls: [{ name: toolOf[call], args }] };
+    return { toolCalls: [{ name: toolOf[call], args: argsOf(call, part, text) }] };
   });
 
   return {

@@ -39,7 +39,7 @@ async function guard<Result>(query: Promise<Result>): Promise<Result> {
     if (!isConnectionError(thrown)) throw thrown;
     throw new OuterloopError(
       "store_unavailable",
-      "Postgres cannot be reached; nothing was changed or the outcome is unknown.",
+      "Postgres cannot be reached or does not answer in time; nothing was changed or the outcome is unknown.",
       { retry: "backoff", cause: thrown },
     );
   }
@@ -55,11 +55,14 @@ const networkCodes = new Set([
   "EAI_AGAIN",
 ]);
 
-/** Network errors, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and what pg says without a code. */
+/**
+ * Network errors, SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), 57014 (a statement past its time), and
+ * what pg says without a code.
+ */
 function isConnectionError(thrown: unknown): boolean {
   if (!(thrown instanceof Error)) return false;
   const code = "code" in thrown ? String(thrown.code) : "";
-  if (networkCodes.has(code) || /^(08|53|57P)/.test(code)) return true;
+  if (networkCodes.has(code) || /^(08|53|57P|57014)/.test(code)) return true;
   return /Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed/.test(
     thrown.message,
   );
