@@ -32,3 +32,11 @@ test("an empty variable is one that was not set", () => {
     port: 4000,
   });
 });
+
+test("skill modules are a list by commas, and none when it is empty", () => {
+  expect(readConfig({ OUTERLOOP_SKILL_MODULES: " ./mail.ts, our-skills ,," }).skillModules).toEqual([
+    "./mail.ts",
+    "our-skills",
+  ]);
+  expect(readConfig({ OUTERLOOP_SKILL_MODULES: "" }).skillModules).toEqual([]);
+});

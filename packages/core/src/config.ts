@@ -38,6 +38,7 @@ const schema = z.object({
   OUTERLOOP_API_KEY: optional,
   OUTERLOOP_DATA_DIR: optional,
   OUTERLOOP_CWD: optional,
+  OUTERLOOP_SKILL_MODULES: z.string().default(""),
   OUTERLOOP_MIGRATE: z.enum(["true", "false"]).default("true"),
   OUTERLOOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional(),
   OUTERLOOP_PLANNER_SLOTS: count(4, 1, 1000),
@@ -84,6 +85,8 @@ export interface Config {
   readonly dbConnections: number;
   readonly queuePrefix: string;
   readonly maxToolCalls: number;
+  /** ES modules with skills of the operator's own: paths relative to `cwd` or absolute, or names of packages. */
+  readonly skillModules: readonly string[];
   /** Where a worker shows its health and metrics; null for nowhere. */
   readonly probePort: number | null;
   /** Of one request. */
@@ -137,6 +140,9 @@ export function readConfig(
     dbConnections: values.OUTERLOOP_DB_CONNECTIONS,
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
+    skillModules: values.OUTERLOOP_SKILL_MODULES.split(",")
+      .map((name) => name.trim())
+      .filter((name) => name !== ""),
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
     maxWatchers: values.OUTERLOOP_MAX_WATCHERS,

@@ -6,7 +6,7 @@ import { createExecutor } from "@outerloop/executor";
 import { ensureFirstKey, ingressSettings, startIngress } from "@outerloop/ingress";
 import { createPlanner } from "@outerloop/planner";
 import { createReflector } from "@outerloop/reflector";
-import { createBuiltInSkills, createRegistry } from "@outerloop/skills";
+import { openRegistry } from "@outerloop/skills";
 
 export interface EmbeddedServer {
   readonly url: string;
@@ -28,7 +28,7 @@ export async function startEmbedded(config: Config, options: EmbeddedOptions): P
   try {
     const { key } = await ensureFirstKey(runtime);
     const ingress = await startIngress(runtime, { ...ingressSettings(config, key), fallback: options.fallbackPort });
-    if (options.onlyLooks !== true) startWorkers(runtime);
+    if (options.onlyLooks !== true) await startWorkers(runtime);
     // For the CLI and for a second start on the same data.
     const address = join(config.dataDir, "server.json");
     await writeFile(address, JSON.stringify({ url: ingress.url, pid: process.pid, instance: runtime.lease }), {
@@ -50,9 +50,9 @@ export async function startEmbedded(config: Config, options: EmbeddedOptions): P
   }
 }
 
-function startWorkers(runtime: Runtime): void {
+async function startWorkers(runtime: Runtime): Promise<void> {
   const { slots } = runtime.config;
-  const registry = createRegistry(createBuiltInSkills());
+  const registry = await openRegistry(runtime.config);
   runtime.startWorker("plan", createPlanner(runtime, registry), slots.planner);
   runtime.startWorker("execute", createExecutor(runtime, registry), slots.executor);
   runtime.startWorker("reflect", createReflector(runtime, registry), slots.reflector);

@@ -1,16 +1,12 @@
 /** The executor's process: a worker pool for the queue `execute`. */
 import { runService } from "@outerloop/core";
-import { createBuiltInSkills, createRegistry } from "@outerloop/skills";
+import { openRegistry } from "@outerloop/skills";
 import { createExecutor } from "./executor.ts";
 
 await runService({
   name: "executor",
   start: async (runtime, config) => {
-    runtime.startWorker(
-      "execute",
-      createExecutor(runtime, createRegistry(createBuiltInSkills())),
-      config.slots.executor,
-    );
+    runtime.startWorker("execute", createExecutor(runtime, await openRegistry(config)), config.slots.executor);
     return { ready: { queue: "execute", slots: config.slots.executor } };
   },
 });

@@ -1,12 +1,12 @@
 /** The planner's process: a worker pool for the queue `plan`. */
 import { runService } from "@outerloop/core";
-import { createBuiltInSkills, createRegistry } from "@outerloop/skills";
+import { openRegistry } from "@outerloop/skills";
 import { createPlanner } from "./planner.ts";
 
 await runService({
   name: "planner",
   start: async (runtime, config) => {
-    runtime.startWorker("plan", createPlanner(runtime, createRegistry(createBuiltInSkills())), config.slots.planner);
+    runtime.startWorker("plan", createPlanner(runtime, await openRegistry(config)), config.slots.planner);
     return { ready: { queue: "plan", slots: config.slots.planner } };
   },
 });
