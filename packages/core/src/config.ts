@@ -61,6 +61,9 @@ const schema = z.object({
   ),
   OUTERLOOP_MAX_BODY_BYTES: count(96 * 1024 * 1024, 1024, 2_000_000_000),
   OUTERLOOP_MAX_WATCHERS: count(2000, 1, 1_000_000),
+  OUTERLOOP_RECENT_EVENTS: count(1000, 1, 1_000_000),
+  OUTERLOOP_RECENT_EVENTS_TTL_MS: count(3_600_000, 1000, 604_800_000),
+  OUTERLOOP_EVENT_CACHE_BYTES: count(64 * 1024 * 1024, 0, 100_000_000_000),
   OUTERLOOP_METRICS_OPEN: z.enum(["true", "false"]).default("false"),
 });
 
@@ -93,6 +96,10 @@ export interface Config {
   readonly maxBodyBytes: number;
   /** Open event streams of one process. */
   readonly maxWatchers: number;
+  /** Of each goal in Redis: how many, and for how long after the last. */
+  readonly recentEvents: { readonly length: number; readonly ttlMs: number };
+  /** Events that ingress keeps for those who watch. */
+  readonly eventCacheBytes: number;
   /** Whether /metrics needs no key, for a scraper inside a closed network. */
   readonly metricsOpen: boolean;
   readonly models: ModelSettings;
@@ -146,6 +153,8 @@ export function readConfig(
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
     maxWatchers: values.OUTERLOOP_MAX_WATCHERS,
+    recentEvents: { length: values.OUTERLOOP_RECENT_EVENTS, ttlMs: values.OUTERLOOP_RECENT_EVENTS_TTL_MS },
+    eventCacheBytes: values.OUTERLOOP_EVENT_CACHE_BYTES,
     metricsOpen: values.OUTERLOOP_METRICS_OPEN === "true",
     models: {
       ...(values.OUTERLOOP_MODEL && { model: values.OUTERLOOP_MODEL }),

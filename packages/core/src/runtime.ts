@@ -98,9 +98,8 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     closers.push(() => queue.close());
     const bus = await openEventBus(
       database,
-      () => queue.connectRedis(),
-      config.queuePrefix,
-      options.listens ?? false,
+      (purpose) => queue.connectRedis(purpose),
+      { prefix: config.queuePrefix, listens: options.listens ?? false, recent: config.recentEvents },
       log,
     );
     closers.push(() => bus.close());

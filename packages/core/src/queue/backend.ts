@@ -21,7 +21,7 @@ export interface QueueBackend {
   readonly queues: Readonly<Record<QueueName, JobQueue>>;
   createWorker(name: QueueName): JobWorker;
   /** Makes connections of its own for publishing and subscribing; null on the Postgres backend. */
-  connectRedis(): Redis | null;
+  connectRedis(purpose: "send" | "listen"): Redis | null;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
@@ -35,6 +35,8 @@ export interface QueueOptions {
   readonly prefix: string;
 }
 
+/** Who sends waits for an answer this long: what is sent can all be made again. */
+const answerMs = 2000;
 /** Recovery after a 20 s outage took 0.7 s with this cap and 17.7 s without. */
 const maxReconnectDelayMs = 1000;
 /** A job's lock, extended by the worker shell; losing it is a metric, not a loss of work. */
@@ -96,8 +98,13 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
       `REDIS_URL: this Redis evicts keys (maxmemory-policy ${policy}), which loses jobs. Fix: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file.`,
     );
   }
-  const connectRedis = () => {
-    const connection = new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
+  const connectRedis = (purpose: "send" | "listen") => {
+    const connection = new Redis(
+      url,
+      purpose === "send"
+        ? { enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: answerMs, retryStrategy }
+        : { maxRetriesPerRequest: null, retryStrategy },
+    );
     connection.on("error", () => undefined);
     connections.push(connection);
     return connection;
@@ -115,7 +122,11 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
     queues,
     createWorker: (name) =>
       quiet(
-        new Worker<JobPayload>(name, null, { ...workerOptions, connection: connectRedis(), prefix: options.prefix }),
+        new Worker<JobPayload>(name, null, {
+          ...workerOptions,
+          connection: connectRedis("listen"),
+          prefix: options.prefix,
+        }),
       ),
     connectRedis,
     ping: async () => void (await producer.ping()),
