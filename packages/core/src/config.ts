@@ -44,6 +44,9 @@ const schema = z.object({
   OUTERLOOP_PLANNER_SLOTS: count(4, 1, 1000),
   OUTERLOOP_EXECUTOR_SLOTS: count(8, 1, 1000),
   OUTERLOOP_REFLECTOR_SLOTS: count(8, 1, 1000),
+  OUTERLOOP_ISOLATED_RUNS: count(2, 1, 100),
+  OUTERLOOP_ISOLATED_HEAP_MB: count(1024, 64, 1_000_000),
+  OUTERLOOP_STUCK_LEASES: count(2, 0, 1000),
   OUTERLOOP_TENANT_IN_FLIGHT: count(500, 1, 100_000),
   OUTERLOOP_LEASE_MS: count(10_000, 500, 600_000),
   OUTERLOOP_RECONCILE_MS: count(0, 0, 600_000),
@@ -81,6 +84,12 @@ export interface Config {
   readonly migrate: boolean;
   readonly logLevel: string | null;
   readonly slots: { readonly planner: number; readonly executor: number; readonly reflector: number };
+  /** Child processes at once for work that may end its process. */
+  readonly isolatedRuns: number;
+  /** Of such a child's heap. */
+  readonly isolatedHeapMb: number;
+  /** Lease periods after which a worker that stands still ends itself; 0 for never. */
+  readonly stuckLeases: number;
   readonly tenantInFlight: number;
   readonly leaseMs: number;
   readonly reconcileMs: number;
@@ -139,6 +148,9 @@ export function readConfig(
       executor: values.OUTERLOOP_EXECUTOR_SLOTS,
       reflector: values.OUTERLOOP_REFLECTOR_SLOTS,
     },
+    isolatedRuns: values.OUTERLOOP_ISOLATED_RUNS,
+    isolatedHeapMb: values.OUTERLOOP_ISOLATED_HEAP_MB,
+    stuckLeases: values.OUTERLOOP_STUCK_LEASES,
     tenantInFlight: values.OUTERLOOP_TENANT_IN_FLIGHT,
     leaseMs: values.OUTERLOOP_LEASE_MS,
     // An embedded database has no queue that could be lost and no other process that could die: it is looked at less often.

@@ -16,14 +16,18 @@ import { createOfflineProvider } from "./models/offline/index.ts";
 import { addJobs, openQueueBackend, type QueueBackend } from "./queue/backend.ts";
 import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
 import { openEventBus, type EventBus } from "./queue/event-bus.ts";
+import { createChildIsolation } from "./queue/child-isolation.ts";
+import { noIsolation, type Isolation } from "./queue/isolation.ts";
+import { createLoneIsolation } from "./queue/lone-isolation.ts";
 import { startReconciler } from "./queue/reconciler.ts";
 import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
-import { dispatchDue } from "./store/claims.ts";
+import { dispatchDue, releaseOwnClaims } from "./store/claims.ts";
 import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
 import { dropAllLeases, dropLease, dropOldLeases, renewLease } from "./store/leases.ts";
 import { ensurePartitions, migrate } from "./store/migrate.ts";
+import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 export interface Runtime {
   readonly config: Config;
@@ -37,6 +41,7 @@ export interface Runtime {
   readonly memory: Memory;
   readonly models: Models;
   readonly metrics: Metrics;
+  readonly isolation: Isolation;
   readonly lease: LeaseId;
   readonly createId: CreateId;
   /** Adds jobs to their queues; what cannot be added now is sent again by the reconciler. */
@@ -55,12 +60,17 @@ export interface RuntimeOptions {
   readonly logLevel?: string;
   /** Whether this process has watchers to serve. */
   readonly listens?: boolean;
+  /** Of the process that this one works for, on one claim (W8): it renews the lease and does all upkeep. */
+  readonly lease?: LeaseId;
 }
 
 const upkeepEveryMs = 3_600_000;
 const embeddedLeaseMs = 120_000;
+/** One claim's work has few statements at a time. */
+const childConnections = 4;
 
 export async function openRuntime(config: Config, options: RuntimeOptions): Promise<Runtime> {
+  const isChild = options.lease !== undefined;
   const log = createLogger(options.service, config.logLevel ?? options.logLevel ?? "info", options.logTo ?? 1);
   const models = createModels(config.models, {
     offline: createOfflineProvider(),
@@ -80,14 +90,14 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
         : {
             kind: "server",
             url: config.databaseUrl,
-            maxConnections: config.dbConnections,
+            maxConnections: isChild ? childConnections : config.dbConnections,
             applicationName: `outerloop-${options.service}`,
           },
     );
     closers.push(() => database.close());
     const { db } = database;
-    if (config.migrate) for (const line of await migrate(db)) log.info({ event: "migration", what: line });
-    await ensurePartitions(db);
+    if (config.migrate && !isChild) for (const line of await migrate(db)) log.info({ event: "migration", what: line });
+    if (!isChild) await ensurePartitions(db);
 
     const queue = await openQueueBackend(database, {
       redisUrl: config.redisUrl,
@@ -104,46 +114,67 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     );
     closers.push(() => bus.close());
 
-    const lease = createId("lease");
+    const lease = options.lease ?? createId("lease");
     if (database.kind === "embedded") await dropAllLeases(db);
     // Nobody else can take an embedded database's work over, so there is no haste.
     const leaseMs = database.kind === "embedded" ? Math.max(config.leaseMs, embeddedLeaseMs) : config.leaseMs;
     const holder = { id: lease, service: options.service, host: hostname(), pid: process.pid };
-    await renewLease(db, holder, leaseMs);
-    const heartbeat = setInterval(
-      () =>
-        void renewLease(db, holder, leaseMs).catch((thrown: unknown) =>
-          log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) }),
-        ),
-      leaseMs / 4,
-    );
-    closers.push(() => {
-      clearInterval(heartbeat);
-      return dropLease(db, lease);
-    });
+    if (!isChild) {
+      await renewLease(db, holder, leaseMs);
+      const heartbeat = setInterval(
+        () =>
+          void renewLease(db, holder, leaseMs).catch((thrown: unknown) =>
+            log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) }),
+          ),
+        leaseMs / 4,
+      );
+      closers.push(async () => {
+        clearInterval(heartbeat);
+        await releaseOwnClaims(db, lease);
+        await dropLease(db, lease);
+      });
+    }
+    let watchdog: Watchdog | undefined;
+    const watchOverSelf = () => {
+      watchdog ??= startWatchdog(config.stuckLeases * leaseMs, log);
+    };
+    if (isChild) watchOverSelf();
+    closers.push(async () => watchdog?.stop());
 
     const metrics = createMetrics();
     const send = (jobs: readonly DueJob[]) =>
       addJobs(queue, jobs).catch((thrown: unknown) =>
         log.warn({ event: "jobs_not_sent", jobs: jobs.length, error: messageOf(thrown) }),
       );
-    const claims = startClaimWatch(db, lease, log);
+    const claims = startClaimWatch(db, lease, log, !isChild);
     closers.push(async () => claims.stop());
-    const reconciler = startReconciler(
-      { db, queue, tenantCap: config.tenantInFlight, metrics },
-      config.reconcileMs,
-      log,
-    );
-    closers.push(() => reconciler.stop());
-    const upkeep = setInterval(
-      () =>
-        void Promise.all([ensurePartitions(db), dropOldLeases(db)]).catch((thrown: unknown) =>
-          log.warn({ event: "upkeep_failed", error: messageOf(thrown) }),
-        ),
-      upkeepEveryMs,
-    );
-    upkeep.unref();
-    closers.push(async () => clearInterval(upkeep));
+    if (!isChild) {
+      const reconciler = startReconciler(
+        { db, queue, tenantCap: config.tenantInFlight, metrics },
+        config.reconcileMs,
+        log,
+      );
+      closers.push(() => reconciler.stop());
+      const upkeep = setInterval(
+        () =>
+          void Promise.all([ensurePartitions(db), dropOldLeases(db)]).catch((thrown: unknown) =>
+            log.warn({ event: "upkeep_failed", error: messageOf(thrown) }),
+          ),
+        upkeepEveryMs,
+      );
+      upkeep.unref();
+      closers.push(async () => clearInterval(upkeep));
+    }
+    const isolationParts = { db, lease, log, metrics };
+    const isolation = isChild
+      ? noIsolation
+      : database.kind === "embedded"
+        ? createLoneIsolation(isolationParts)
+        : createChildIsolation(isolationParts, {
+            maxChildren: config.isolatedRuns,
+            maxHeapMb: config.isolatedHeapMb,
+            logTo: options.logTo ?? 1,
+          });
 
     const workers: WorkerShell[] = [];
     closers.push(() => Promise.all(workers.map((worker) => worker.drain())));
@@ -157,6 +188,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       claims,
       models,
       metrics,
+      isolation,
       lease,
       createId,
       send,
@@ -175,8 +207,14 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
           log.warn({ event: "dispatch_failed", error: messageOf(thrown) }),
         ),
       startWorker(name, handler, slots) {
-        const worker = startWorker(queue, handler, { queue: name, slots, drainMs: config.drainMs }, log, () =>
-          metrics.lostLocks.inc(),
+        watchOverSelf();
+        const { beforeClaim } = isolation;
+        const worker = startWorker(
+          queue,
+          handler,
+          { queue: name, slots, drainMs: config.drainMs, beforeClaim },
+          log,
+          () => metrics.lostLocks.inc(),
         );
         workers.push(worker);
         return worker;

@@ -6,6 +6,7 @@ import {
   ask,
   checkPlan,
   claimGoal,
+  takeUpGoal,
   journalModelCall,
   listArtifacts,
   listTasks,
@@ -49,12 +50,17 @@ const maxRepairs = 2;
 const memoryWindow = { recent: 4, similar: 6 } as const;
 const sessionTurns = 5;
 const modelAwayMs = 5000;
+const isolatedMain = new URL("./isolated.ts", import.meta.url);
 
 export function createPlanner(runtime: Runtime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload): Promise<readonly Run[]> {
       const claim = await claimGoal(runtime.db, payload.goal, runtime.lease);
       return claim === undefined ? [] : [(draining) => runPlan(runtime, registry, claim, draining)];
+    },
+    async takeUp(id, fence) {
+      const claim = await takeUpGoal(runtime.db, { kind: "goal", id, fence }, runtime.lease);
+      return claim === undefined ? null : (draining) => runPlan(runtime, registry, claim, draining);
     },
   };
 }
@@ -83,7 +89,13 @@ function runPlan(
     const failure = await new Planning(runtime, registry, claim, lost).run(draining);
     return { outcome: failure === null ? "moved" : "failed", failure };
   };
-  return workClaim(runtime, { stage: "plan", kind: "goal", id: goal.id, fence, log, giveUp, release }, plan, draining);
+  const work = { goal: goal.id, attempt: goal.planRound + 1, expiredClaims: claim.row.expired_claims, isolatedMain };
+  return workClaim(
+    runtime,
+    { stage: "plan", kind: "goal", id: goal.id, fence, ...work, log, giveUp, release },
+    plan,
+    draining,
+  );
 }
 
 /** One claim's planning. Resolves with why the goal failed, or null. */

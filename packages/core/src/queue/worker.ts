@@ -10,6 +10,7 @@ import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import type { QueueName } from "../store/commit.ts";
 import { jobLockMs, type QueueBackend, type QueueJob } from "./backend.ts";
+import type { Isolation } from "./isolation.ts";
 import { payloadSchema, type JobPayload } from "./payload.ts";
 import { Slots } from "./slots.ts";
 
@@ -19,6 +20,8 @@ export type Run = (draining: AbortSignal) => Promise<string | null>;
 export interface StageHandler {
   /** Claims at most `limit` of what a job names. What it leaves is dispatched again by whoever leaves it. */
   claim(payload: JobPayload, limit: number): Promise<readonly Run[]>;
+  /** The run of what this lease has claimed already, in the child process that is there for it; null where the claim was lost. */
+  takeUp(id: string, fence: number): Promise<Run | null>;
 }
 
 export interface WorkerShellOptions {
@@ -26,6 +29,7 @@ export interface WorkerShellOptions {
   readonly slots: number;
   /** How long a drain waits for running steps. */
   readonly drainMs: number;
+  readonly beforeClaim: Isolation["beforeClaim"];
 }
 
 export interface WorkerShell {
@@ -91,14 +95,19 @@ export function startWorker(
         if (job?.id === undefined) continue;
         const id = job.id;
         // The next fetch waits for the claim, since that says how many slots are left.
-        const runs = await claim(job).catch(async (thrown: unknown) => {
-          log.warn({ event: "claim_failed", queue: options.queue, job: id, error: messageOf(thrown) });
-          await end(job, token, [messageOf(thrown)]);
-          return null;
-        });
-        if (runs === null) continue;
-        slots.take(runs.length);
-        running.set(id, { job, token, done: work(job, token, runs).finally(() => running.delete(id)) });
+        const begun = await options.beforeClaim(stopping.signal);
+        try {
+          const runs = await claim(job).catch(async (thrown: unknown) => {
+            log.warn({ event: "claim_failed", queue: options.queue, job: id, error: messageOf(thrown) });
+            await end(job, token, [messageOf(thrown)]);
+            return null;
+          });
+          if (runs === null) continue;
+          slots.take(runs.length);
+          running.set(id, { job, token, done: work(job, token, runs).finally(() => running.delete(id)) });
+        } finally {
+          begun();
+        }
       } catch (thrown) {
         if (stopping.signal.aborted) break;
         log.warn({ event: "job_fetch_failed", queue: options.queue, error: messageOf(thrown) });
