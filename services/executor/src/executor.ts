@@ -24,6 +24,7 @@ import {
   traceIdOf,
   workClaim,
   claimTasks,
+  takeUpTask,
   type AssistantMessage,
   type ClaimedTask,
   type Committed,
@@ -58,6 +59,7 @@ const longWaitMs = 30_000;
 const maxCallsPerTurn = 64;
 /** Before a task whose goal has its last steps reserved elsewhere looks again. */
 const budgetWaitMs = 1000;
+const isolatedMain = new URL("./isolated.ts", import.meta.url);
 
 export function createExecutor(runtime: Runtime, registry: Registry): StageHandler {
   return {
@@ -75,6 +77,10 @@ export function createExecutor(runtime: Runtime, registry: Registry): StageHandl
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
       return claimed.map((claim) => (draining) => runTask(runtime, registry, claim, draining));
     },
+    async takeUp(id, fence) {
+      const claim = await takeUpTask(runtime.db, { kind: "task", id, fence }, runtime.lease);
+      return claim === undefined ? null : (draining) => runTask(runtime, registry, claim, draining);
+    },
   };
 }
 
@@ -84,7 +90,7 @@ function runTask(
   claim: ClaimedTask,
   draining: AbortSignal,
 ): Promise<string | null> {
-  const { task, fence } = claim;
+  const { task, fence, expiredClaims } = claim;
   const log = runtime.log.child({
     trace: traceIdOf(task.goalId),
     goal: task.goalId,
@@ -102,7 +108,19 @@ function runTask(
   const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
   return workClaim(
     runtime,
-    { stage: "execute", kind: "task", id: task.id, fence, log, giveUp, release },
+    {
+      stage: "execute",
+      kind: "task",
+      id: task.id,
+      goal: task.goalId,
+      attempt: task.attempt,
+      fence,
+      expiredClaims,
+      isolatedMain,
+      log,
+      giveUp,
+      release,
+    },
     (lost) => new Execution(runtime, registry, claim, lost).run(draining),
     draining,
   );

@@ -7,6 +7,7 @@ import {
   checkPlan,
   claimGoal,
   failpoint,
+  takeUpGoal,
   journalModelCall,
   listArtifacts,
   listTasks,
@@ -54,6 +55,7 @@ const sessionTurns = 5;
 const modelAwayMs = 5000;
 /** Before a goal that has what is left of a budget held by its tasks is planned again. */
 const budgetWaitMs = 1000;
+const isolatedMain = new URL("./isolated.ts", import.meta.url);
 
 export function createPlanner(runtime: Runtime, registry: Registry): StageHandler {
   return {
@@ -62,6 +64,10 @@ export function createPlanner(runtime: Runtime, registry: Registry): StageHandle
       if (claim === undefined) return [];
       failpoint("plan.claimed");
       return [(draining) => runPlan(runtime, registry, claim, draining)];
+    },
+    async takeUp(id, fence) {
+      const claim = await takeUpGoal(runtime.db, { kind: "goal", id, fence }, runtime.lease);
+      return claim === undefined ? null : (draining) => runPlan(runtime, registry, claim, draining);
     },
   };
 }
@@ -90,7 +96,13 @@ function runPlan(
     const failure = await new Planning(runtime, registry, claim, lost).run(draining);
     return { outcome: failure === null ? "moved" : "failed", failure };
   };
-  return workClaim(runtime, { stage: "plan", kind: "goal", id: goal.id, fence, log, giveUp, release }, plan, draining);
+  const work = { goal: goal.id, attempt: goal.planRound + 1, expiredClaims: claim.row.expired_claims, isolatedMain };
+  return workClaim(
+    runtime,
+    { stage: "plan", kind: "goal", id: goal.id, fence, ...work, log, giveUp, release },
+    plan,
+    draining,
+  );
 }
 
 /** One claim's planning. Resolves with why the goal failed, or null. */

@@ -6,6 +6,7 @@ import {
   ask,
   checkEvidence,
   claimTasks,
+  takeUpTask,
   createWorkspace,
   decideReflection,
   evidencePaths,
@@ -54,6 +55,7 @@ const recalledMemories = 4;
 const modelAwayMs = 5000;
 /** Before a task whose goal has what is left of a budget held elsewhere looks again. */
 const budgetWaitMs = 1000;
+const isolatedMain = new URL("./isolated.ts", import.meta.url);
 /** What long-term memory keeps of a result. */
 const maxMemoryChars = 1200;
 
@@ -72,6 +74,10 @@ export function createReflector(runtime: Runtime, registry: Registry): StageHand
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
       return claimed.map((claim) => (draining) => runReflection(runtime, registry, claim, draining));
     },
+    async takeUp(id, fence) {
+      const claim = await takeUpTask(runtime.db, { kind: "task", id, fence }, runtime.lease);
+      return claim === undefined ? null : (draining) => runReflection(runtime, registry, claim, draining);
+    },
   };
 }
 
@@ -81,7 +87,7 @@ function runReflection(
   claim: ClaimedTask,
   draining: AbortSignal,
 ): Promise<string | null> {
-  const { task, fence } = claim;
+  const { task, fence, expiredClaims } = claim;
   const log = runtime.log.child({
     trace: traceIdOf(task.goalId),
     goal: task.goalId,
@@ -98,7 +104,19 @@ function runReflection(
   const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
   return workClaim(
     runtime,
-    { stage: "reflect", kind: "task", id: task.id, fence, log, giveUp, release },
+    {
+      stage: "reflect",
+      kind: "task",
+      id: task.id,
+      goal: task.goalId,
+      attempt: task.attempt,
+      fence,
+      expiredClaims,
+      isolatedMain,
+      log,
+      giveUp,
+      release,
+    },
     (lost) => new Reflection(runtime, registry, claim, lost).run(draining),
     draining,
   );

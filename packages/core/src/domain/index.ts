@@ -10,6 +10,7 @@ export * from "./ids.ts";
 export * from "./json.ts";
 export * from "./model.ts";
 export * from "./plan.ts";
+export * from "./poison.ts";
 export * from "./principal.ts";
 export * from "./request-refs.ts";
 export * from "./section.ts";

@@ -5,9 +5,12 @@ export {
   dispatchDue,
   listOwnClaims,
   releaseOwnClaim,
+  takeUpGoal,
+  takeUpTask,
   loadSteps,
   type ClaimedGoal,
   type ClaimedTask,
+  type OwnClaim,
 } from "./claims.ts";
 export * from "./commit.ts";
 export { loadTexts } from "./blobs.ts";
