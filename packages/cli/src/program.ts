@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ApiError, ConnectionError } from "@outerloop/client";
 import type { Context } from "./commands/context.ts";
+import { addBudget } from "./commands/budget.ts";
 import { addFiles } from "./commands/files.ts";
 import { addList } from "./commands/list.ts";
 import { addRun } from "./commands/run.ts";
@@ -52,6 +53,7 @@ function createProgram(context: Context): Command {
   addWatch(program, context);
   addSteering(program, context);
   addFiles(program, context);
+  addBudget(program, context);
   return program;
 }
 

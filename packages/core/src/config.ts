@@ -1,6 +1,7 @@
 /** Everything that is set from outside, parsed once. The only place that reads the environment. */
 import { resolve } from "node:path";
 import { z } from "zod";
+import type { BackoffPolicy } from "./domain/backoff.ts";
 import { OuterloopError } from "./domain/errors.ts";
 import type { ModelSettings } from "./models/index.ts";
 
@@ -54,6 +55,8 @@ const schema = z.object({
     .default("outerloop"),
   OUTERLOOP_MODEL_TIMEOUT_MS: count(600_000, 100, 3_600_000),
   OUTERLOOP_MAX_TOOL_CALLS: count(10, 1, 200),
+  OUTERLOOP_BACKOFF_BASE_MS: count(2000, 10, 3_600_000),
+  OUTERLOOP_BACKOFF_CAP_MS: count(300_000, 10, 86_400_000),
   OUTERLOOP_PROBE_PORT: z.preprocess(
     (value) => (value === "" ? undefined : value),
     z.coerce.number().int().min(0).max(65_535).optional(),
@@ -84,6 +87,8 @@ export interface Config {
   readonly dbConnections: number;
   readonly queuePrefix: string;
   readonly maxToolCalls: number;
+  /** Between tries of work whose model, store or queue was away. */
+  readonly backoff: BackoffPolicy;
   /** Where a worker shows its health and metrics; null for nowhere. */
   readonly probePort: number | null;
   /** Of one request. */
@@ -137,6 +142,7 @@ export function readConfig(
     dbConnections: values.OUTERLOOP_DB_CONNECTIONS,
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
+    backoff: { baseMs: values.OUTERLOOP_BACKOFF_BASE_MS, capMs: values.OUTERLOOP_BACKOFF_CAP_MS },
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
     maxWatchers: values.OUTERLOOP_MAX_WATCHERS,

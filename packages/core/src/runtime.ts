@@ -5,7 +5,8 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "./config.ts";
-import { messageOf } from "./domain/errors.ts";
+import { awayMs } from "./domain/backoff.ts";
+import { messageOf, type Retry } from "./domain/errors.ts";
 import type { CreateId, LeaseId } from "./domain/ids.ts";
 import { createLogger, type Logger } from "./logging.ts";
 import { createMemory, type Memory } from "./memory/memory.ts";
@@ -39,6 +40,8 @@ export interface Runtime {
   readonly metrics: Metrics;
   readonly lease: LeaseId;
   readonly createId: CreateId;
+  /** How long work waits whose model, store or queue was away. */
+  awayMs(retry: Exclude<Retry, "never">, backoffs: number): number;
   /** Adds jobs to their queues; what cannot be added now is sent again by the reconciler. */
   send(jobs: readonly DueJob[]): Promise<void>;
   /** Puts what is due for a tenant on its queues. What goes wrong is left to the reconciler. */
@@ -166,6 +169,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       metrics,
       lease,
       createId,
+      awayMs: (retry, backoffs) => awayMs(retry, config.backoff, backoffs, Math.random),
       send,
       door: createDoor(
         db,

@@ -30,6 +30,7 @@ import {
   type Held,
   type JobPayload,
   type ModelStep,
+  type Retry,
   type Run,
   type Runtime,
   type StageHandler,
@@ -46,9 +47,6 @@ import { createToolRunner, type ToolRunner } from "./tool-runner.ts";
 /** Memories that seed a task. */
 const recalledMemories = 5;
 const sessionTurns = 5;
-/** Before a task whose model was away is tried again. */
-const modelAwayMs = 5000;
-
 /** Tool calls of one turn that are looked at, whether they run or not. */
 const maxCallsPerTurn = 64;
 /** Before a task whose goal has its last steps reserved elsewhere looks again. */
@@ -93,11 +91,16 @@ function runTask(
     move: { to: "failed", reason },
     events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason } }],
   });
-  const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
+  let execution: Execution | undefined;
+  const release = (retry: Exclude<Retry, "never">): TaskWrite => ({
+    ...write(),
+    move: { to: "released", due_in_ms: runtime.awayMs(retry, execution?.backoffs ?? claim.backoffs) },
+    backoff: true,
+  });
   return workClaim(
     runtime,
     { stage: "execute", kind: "task", id: task.id, fence, log, giveUp, release },
-    (lost) => new Execution(runtime, registry, claim, lost).run(draining),
+    (lost) => (execution = new Execution(runtime, registry, claim, lost)).run(draining),
     draining,
   );
 }
@@ -112,6 +115,8 @@ class Execution {
   #steps: readonly Step[];
   /** What is reserved for this claim, as the last commit said. */
   #held: Held;
+  /** Times in a row that it was given back for something that was away. */
+  #backoffs: number;
   #parts: readonly string[] = [];
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
@@ -119,10 +124,15 @@ class Execution {
     this.#claim = claim;
     this.#lost = lost;
     this.#held = claim.held;
+    this.#backoffs = claim.backoffs;
     this.#tools = registry.specs(claim.task.tools.length > 0 ? claim.task.tools : undefined);
     this.#toolRunner = createToolRunner(runtime, registry, claim, lost);
     // A reflection that crashed may have journaled steps of its own in this attempt.
     this.#steps = claim.steps.filter((step) => step.stage === "execute");
+  }
+
+  get backoffs(): number {
+    return this.#backoffs;
   }
 
   async run(draining: AbortSignal): Promise<WorkEnd> {
@@ -241,7 +251,7 @@ class Execution {
     const { retry, message: why } = thrown;
     if (retry === "never") return this.#move({ to: "failed", reason: why }, why);
     // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
-    const afterMs = retry === "backoff" ? modelAwayMs : retry.afterMs;
+    const afterMs = this.#runtime.awayMs(retry, this.#backoffs);
     this.#runtime.log.warn({
       event: "model_away",
       goal: this.#claim.task.goalId,
@@ -249,7 +259,7 @@ class Execution {
       afterMs,
       error: why,
     });
-    return this.#release(afterMs);
+    return this.#release(afterMs, true);
   }
 
   async #move(move: TaskMove, failure: string | null): Promise<WorkEnd> {
@@ -269,10 +279,8 @@ class Execution {
       : { outcome: "stale", failure: null };
   }
 
-  async #release(dueInMs?: number): Promise<WorkEnd> {
-    const committed = await this.#commit({
-      move: { to: "released", ...(dueInMs === undefined ? {} : { due_in_ms: dueInMs }) },
-    });
+  async #release(dueInMs = 0, backoff = false): Promise<WorkEnd> {
+    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff });
     return { outcome: committed.outcome === "won" ? "released" : "stale", failure: null };
   }
 
@@ -295,6 +303,7 @@ class Execution {
       ...write,
     });
     if (committed.outcome === "won") this.#held = committed.held;
+    if (write.steps !== undefined) this.#backoffs = 0;
     return committed;
   }
 

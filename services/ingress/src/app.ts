@@ -6,6 +6,7 @@ import { messageOf } from "@outerloop/core";
 import { Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { createAccess } from "./access/access.ts";
+import { budgetRoutes } from "./budget/budget-routes.ts";
 import { eventRoutes } from "./events/event-routes.ts";
 import { createWatchers } from "./events/watchers.ts";
 import { artifactRoutes } from "./goals/artifact-routes.ts";
@@ -73,6 +74,7 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     ...steerRoutes(parts),
     ...stepRoutes(parts),
     ...artifactRoutes(parts),
+    ...budgetRoutes(parts),
     ...eventRoutes(parts, access, watchers, { heartbeatMs, retryMs }),
   ];
   mountRoutes(app, access, routes);

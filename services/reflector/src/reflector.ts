@@ -33,6 +33,7 @@ import {
   type ModelStep,
   type NewEvent,
   type ReflectionMove,
+  type Retry,
   type Run,
   type Runtime,
   type StageHandler,
@@ -50,7 +51,6 @@ import type { Registry } from "@outerloop/skills";
 /** A verdict that cannot be read is asked for once more. */
 const maxRepairs = 1;
 const recalledMemories = 4;
-const modelAwayMs = 5000;
 /** Before a task whose goal has what is left of a budget held elsewhere looks again. */
 const budgetWaitMs = 1000;
 /** What long-term memory keeps of a result. */
@@ -93,7 +93,11 @@ function runReflection(
     move: { to: "failed", reason },
     events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason } }],
   });
-  const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
+  const release = (retry: Exclude<Retry, "never">): TaskWrite => ({
+    ...write(),
+    move: { to: "released", due_in_ms: runtime.awayMs(retry, claim.backoffs) },
+    backoff: true,
+  });
   return workClaim(
     runtime,
     { stage: "reflect", kind: "task", id: task.id, fence, log, giveUp, release },
@@ -296,7 +300,7 @@ class Reflection {
     // Anything else is no word of a model: a fault of ours, which is told as one.
     if (!(thrown instanceof OuterloopError)) throw thrown;
     const { retry, message: why } = thrown;
-    if (retry !== "never") return this.#release(retry === "backoff" ? modelAwayMs : retry.afterMs);
+    if (retry !== "never") return this.#release(this.#runtime.awayMs(retry, this.#claim.backoffs), true);
     const { task } = this.#claim;
     const committed = await this.#commit({
       move: { to: "failed", reason: why },
@@ -305,10 +309,8 @@ class Reflection {
     return committed.outcome === "won" ? { outcome: "failed", failure: why } : stale;
   }
 
-  async #release(dueInMs?: number): Promise<WorkEnd> {
-    const committed = await this.#commit({
-      move: { to: "released", ...(dueInMs === undefined ? {} : { due_in_ms: dueInMs }) },
-    });
+  async #release(dueInMs = 0, backoff = false): Promise<WorkEnd> {
+    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff });
     return committed.outcome === "won" ? { outcome: "released", failure: null } : stale;
   }
 

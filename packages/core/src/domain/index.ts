@@ -1,4 +1,5 @@
 export * from "./api.ts";
+export * from "./backoff.ts";
 export * from "./budget.ts";
 export * from "./citation.ts";
 export * from "./errors.ts";

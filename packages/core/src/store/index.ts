@@ -15,6 +15,7 @@ export { asPrincipal, openDatabase, type Database, type DatabaseOptions, type Db
 export { eventsAfter, newestEvents } from "./events.ts";
 export * from "./goals.ts";
 export { makeRoom, nextCallHold } from "./make-room.ts";
+export { retryGoal, type Retried } from "./retry.ts";
 export { cancelGoal, pauseGoal, signalTask, type Steered } from "./steer.ts";
 export * from "./submit.ts";
 export { createId, sha256 } from "./ids.ts";
@@ -27,4 +28,5 @@ export * from "./reconcile.ts";
 export { resumeGoal, type MoreBudget } from "./resume.ts";
 export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
+export { listTenantBudgets, replaceTenantBudgets, type TenantBudget, type TenantLimits } from "./tenant-budget.ts";
 export { journalModelCall, type JournaledModelCall } from "./step-rows.ts";

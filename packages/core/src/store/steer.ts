@@ -14,12 +14,12 @@ export type Steered =
   | { readonly kind: "gone" };
 
 /** Locks the goal in a statement of its own, then lets `move` decide with what it sees (W1). */
-export async function steer(
+export async function steer<Result = Steered>(
   db: Db,
   principal: Principal,
   id: GoalId,
-  move: (trx: Trx, goal: GoalRow) => Promise<Steered>,
-): Promise<Steered> {
+  move: (trx: Trx, goal: GoalRow) => Promise<Result>,
+): Promise<Result | { readonly kind: "gone" }> {
   return asPrincipal(db, principal, async (trx) => {
     const goal = await trx
       .selectFrom("goals")
@@ -28,7 +28,7 @@ export async function steer(
       .where("tenant_id", "=", principal.tenantId)
       .forNoKeyUpdate()
       .executeTakeFirst();
-    return goal === undefined ? { kind: "gone" } : move(trx, goal);
+    return goal === undefined ? ({ kind: "gone" } as const) : move(trx, goal);
   });
 }
 
