@@ -52,7 +52,7 @@ export async function startEmbedded(config: Config, options: EmbeddedOptions): P
 
 function startWorkers(runtime: Runtime): void {
   const { slots } = runtime.config;
-  const registry = createRegistry(createBuiltInSkills());
+  const registry = createRegistry(createBuiltInSkills(), runtime.config.payload);
   runtime.startWorker("plan", createPlanner(runtime, registry), slots.planner);
   runtime.startWorker("execute", createExecutor(runtime, registry), slots.executor);
   runtime.startWorker("reflect", createReflector(runtime, registry), slots.reflector);

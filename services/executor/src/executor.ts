@@ -18,6 +18,7 @@ import {
   nextExecutionMove,
   OuterloopError,
   sessionHistory,
+  settleBilled,
   traceIdOf,
   workClaim,
   claimTasks,
@@ -33,6 +34,7 @@ import {
   type Retry,
   type Run,
   type Runtime,
+  type Settlement,
   type StageHandler,
   type Step,
   type TaskChange,
@@ -249,7 +251,7 @@ class Execution {
     // Anything else is no word of a model: a fault of ours, which is told as one.
     if (!(thrown instanceof OuterloopError)) throw thrown;
     const { retry, message: why } = thrown;
-    if (retry === "never") return this.#move({ to: "failed", reason: why }, why);
+    if (retry === "never") return this.#move({ to: "failed", reason: why }, why, settleBilled(thrown));
     // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
     const afterMs = this.#runtime.awayMs(retry, this.#backoffs);
     this.#runtime.log.warn({
@@ -262,7 +264,7 @@ class Execution {
     return this.#release(afterMs, true);
   }
 
-  async #move(move: TaskMove, failure: string | null): Promise<WorkEnd> {
+  async #move(move: TaskMove, failure: string | null, settle?: Settlement): Promise<WorkEnd> {
     const events =
       failure === null
         ? []
@@ -273,7 +275,7 @@ class Execution {
               data: { key: this.#claim.task.key, reason: failure },
             },
           ];
-    const committed = await this.#commit({ move, events });
+    const committed = await this.#commit({ move, events, ...(settle !== undefined && { settle }) });
     return committed.outcome === "won"
       ? { outcome: failure === null ? "moved" : "failed", failure }
       : { outcome: "stale", failure: null };

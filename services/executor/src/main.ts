@@ -8,7 +8,7 @@ await runService({
   start: async (runtime, config) => {
     runtime.startWorker(
       "execute",
-      createExecutor(runtime, createRegistry(createBuiltInSkills())),
+      createExecutor(runtime, createRegistry(createBuiltInSkills(), config.payload)),
       config.slots.executor,
     );
     return { ready: { queue: "execute", slots: config.slots.executor } };

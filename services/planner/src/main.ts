@@ -6,7 +6,11 @@ import { createPlanner } from "./planner.ts";
 await runService({
   name: "planner",
   start: async (runtime, config) => {
-    runtime.startWorker("plan", createPlanner(runtime, createRegistry(createBuiltInSkills())), config.slots.planner);
+    runtime.startWorker(
+      "plan",
+      createPlanner(runtime, createRegistry(createBuiltInSkills(), config.payload)),
+      config.slots.planner,
+    );
     return { ready: { queue: "plan", slots: config.slots.planner } };
   },
 });

@@ -16,6 +16,7 @@ import {
   readStructured,
   repairRequest,
   sessionHistory,
+  settleBilled,
   traceIdOf,
   workClaim,
   type BudgetReason,
@@ -157,7 +158,9 @@ class Planning {
       const { message } = output;
       before = usage;
       const read = readStructured(message.text, planSchema);
-      const checked: CheckedPlan = read.ok ? checkPlan(read.value, known) : { kind: "invalid", why: read.why };
+      const checked: CheckedPlan = read.ok
+        ? checkPlan(read.value, known, this.#runtime.config.payload.planTasks)
+        : { kind: "invalid", why: read.why };
       const settled = await this.#settle(checked, call, tasks, tries === maxRepairs);
       if (settled.done) return settled.failure;
       request = repairRequest({ ...request, maxOutputTokens }, { message }, settled.why);
@@ -282,7 +285,10 @@ class Planning {
     if (!(thrown instanceof OuterloopError)) throw thrown;
     const { retry, message: why } = thrown;
     if (retry === "never") {
-      await this.#commit({ end: { to: "failed", reason: "error", detail: why, force: true } });
+      await this.#commit({
+        end: { to: "failed", reason: "error", detail: why, force: true },
+        settle: settleBilled(thrown),
+      });
       return why;
     }
     const afterMs = this.#runtime.awayMs(retry, this.#claim.backoffs);

@@ -8,7 +8,7 @@ await runService({
   start: async (runtime, config) => {
     runtime.startWorker(
       "reflect",
-      createReflector(runtime, createRegistry(createBuiltInSkills())),
+      createReflector(runtime, createRegistry(createBuiltInSkills(), config.payload)),
       config.slots.reflector,
     );
     return { ready: { queue: "reflect", slots: config.slots.reflector } };

@@ -16,6 +16,7 @@ import {
   OuterloopError,
   readStructured,
   reflectRequest,
+  settleBilled,
   repairRequest,
   subtaskKey,
   traceIdOf,
@@ -303,6 +304,7 @@ class Reflection {
     if (retry !== "never") return this.#release(this.#runtime.awayMs(retry, this.#claim.backoffs), true);
     const { task } = this.#claim;
     const committed = await this.#commit({
+      settle: settleBilled(thrown),
       move: { to: "failed", reason: why },
       events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason: why } }],
     });

@@ -8,6 +8,7 @@ export * from "./goal.ts";
 export * from "./ids.ts";
 export * from "./json.ts";
 export * from "./model.ts";
+export * from "./payload.ts";
 export * from "./plan.ts";
 export * from "./principal.ts";
 export * from "./request-refs.ts";
