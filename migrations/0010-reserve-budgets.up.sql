@@ -273,7 +273,8 @@ DECLARE
   g goals%ROWTYPE;
 BEGIN
   FOR g IN
-    SELECT * FROM goals WHERE wall_warn_at <= clock_timestamp() AND status IN ('queued', 'planning', 'running', 'waiting')
+    -- now() rather than clock_timestamp(), which no index can be searched by.
+    SELECT * FROM goals WHERE wall_warn_at <= now() AND status IN ('queued', 'planning', 'running', 'waiting')
     LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
   LOOP
     UPDATE goals SET wall_warn_at = NULL WHERE id = g.id;
