@@ -261,6 +261,7 @@ END $$;
 DROP TABLE tenant_budget_use;
 DROP TABLE tenant_budgets;
 
+DROP INDEX goals_lent;
 DROP INDEX goals_wall_warning;
 ALTER TABLE tasks
   DROP COLUMN tokens_reserved, DROP COLUMN cost_reserved, DROP COLUMN steps_needed, DROP COLUMN tokens_needed, DROP COLUMN cost_needed,

@@ -40,6 +40,9 @@ ALTER TABLE tasks
 CREATE INDEX goals_wall_warning ON goals (wall_warn_at)
   WHERE wall_warn_at IS NOT NULL AND status IN ('queued', 'planning', 'running', 'waiting');
 
+-- Goals that hold a slice of their tenant's budgets: few, and none where a tenant has no limits.
+CREATE INDEX goals_lent ON goals (tenant_id) WHERE lent_until IS NOT NULL;
+
 -- Limits of a tenant. Seldom written; commits read them without a lock.
 CREATE TABLE tenant_budgets (
   tenant_id text NOT NULL REFERENCES tenants,
@@ -162,9 +165,10 @@ BEGIN
     IF b.micro_usd < short_micro_usd THEN RETURN ARRAY['cost_budget', b.period]; END IF;
   END LOOP;
 
-  short_steps := least(room_steps, short_steps + least(slice_steps, room_steps / 8));
-  short_tokens := least(room_tokens, short_tokens + least(slice_tokens, room_tokens / 8));
-  short_micro_usd := least(room_micro_usd, short_micro_usd + least(slice_micro_usd, room_micro_usd / 8));
+  -- Null stays null: no limit, nothing lent.
+  short_steps := CASE WHEN room_steps IS NOT NULL THEN least(room_steps, short_steps + least(slice_steps, room_steps / 8)) END;
+  short_tokens := CASE WHEN room_tokens IS NOT NULL THEN least(room_tokens, short_tokens + least(slice_tokens, room_tokens / 8)) END;
+  short_micro_usd := CASE WHEN room_micro_usd IS NOT NULL THEN least(room_micro_usd, short_micro_usd + least(slice_micro_usd, room_micro_usd / 8)) END;
   UPDATE tenant_budget_use SET steps = steps + coalesce(short_steps, 0), tokens = tokens + coalesce(short_tokens, 0),
     micro_usd = micro_usd + coalesce(short_micro_usd, 0) WHERE tenant_id = g.tenant_id;
   UPDATE goals SET lent_steps = lent_steps + short_steps, lent_tokens = lent_tokens + short_tokens,
@@ -269,6 +273,7 @@ DECLARE
   g goals%ROWTYPE;
 BEGIN
   FOR g IN
+    -- now() rather than clock_timestamp(), which no index can be searched by.
     SELECT * FROM goals WHERE wall_warn_at <= now() AND asleep_at IS NULL AND status IN ('queued', 'planning', 'running', 'waiting')
     LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
   LOOP

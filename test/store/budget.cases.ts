@@ -1,13 +1,16 @@
 /** What budgets promise (DESIGN §6), on whichever database: run by `embedded.test.ts` and `postgres.test.ts`. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   cancelGoal,
   claimGoal,
   claimTasks,
   createId,
   eventsAfter,
+  listTenantBudgets,
   pauseGoal,
+  replaceTenantBudgets,
   resumeGoal,
+  retryGoal,
   warnOfWall,
   type ClaimedTask,
   type Database,
@@ -353,6 +356,237 @@ export function budgetCases(name: string, open: () => Promise<Database>): void {
         const { rows } = taskRows({ t1: [] });
         await driver.door.commit({ ...write(), plan: { tasks: rows, read: planner.row.plan_wanted } });
         expect(await goalRow(goal)).toMatchObject({ tokens_reserved: 0, plan_tokens_reserved: 0 });
+      });
+    });
+
+    describe("work that backs off", () => {
+      test("is counted until a step is journaled, and due at once when a person asks for it", async () => {
+        const goal = await driver.submit();
+        const { t1 } = await driver.plan(goal, { t1: [], t2: [] });
+        const away = { move: { to: "released", due_in_ms: 600_000 }, backoff: true } as const;
+        for (const backoffs of [0, 1, 2]) {
+          const claim = await driver.claim(goal, t1!);
+          expect(claim.backoffs).toBe(backoffs);
+          await commit(goal, claim, away);
+          expect((await claimTasks(driver.db, goal, "execute", [t1!], driver.lease, 1)).claimed).toEqual([]);
+          if (backoffs < 2) await sql`UPDATE tasks SET due_at = clock_timestamp() WHERE id = ${t1!}`.execute(driver.db);
+        }
+        expect(await retryGoal(driver.db, operator, goal)).toEqual({ kind: "retried", plan: false, tasks: ["t1"] });
+        expect(await retryGoal(driver.db, operator, goal)).toMatchObject({ kind: "refused" });
+        const claim = await driver.claim(goal, t1!);
+        expect(claim.backoffs).toBe(0);
+        await commit(goal, claim, away);
+        await retryGoal(driver.db, operator, goal);
+        await sql`UPDATE tasks SET backoffs = 7 WHERE id = ${t1!}`.execute(driver.db);
+        const again = await driver.claim(goal, t1!);
+        await spend(goal, again, 1, 0, { reserve: 1 });
+        await commit(goal, again, { move: { to: "released" } });
+        expect((await driver.claim(goal, t1!)).backoffs).toBe(0);
+      });
+
+      test("what somebody works on, what is due and what only waits its turn is left alone", async () => {
+        const goal = await driver.submit();
+        const ids = await driver.plan(goal, { t1: [], t2: [], t3: [] });
+        await driver.claim(goal, ids["t1"]!);
+        await sql`UPDATE tasks SET backoffs = 1 WHERE goal_id = ${goal} AND key <> 't3'`.execute(driver.db);
+        expect(await retryGoal(driver.db, operator, goal)).toMatchObject({ kind: "refused" });
+      });
+
+      test("a planner that backs off is counted too", async () => {
+        const goal = await driver.submit();
+        const planner = (await claimGoal(driver.db, goal, driver.lease))!;
+        await driver.door.commit({
+          id: createId("write"),
+          goal,
+          fence: planner.fence,
+          release: { due_in_ms: 600_000 },
+          backoff: true,
+        });
+        expect((await goalRow(goal)).plan_backoffs).toBe(1);
+        expect(await retryGoal(driver.db, operator, goal)).toEqual({ kind: "retried", plan: true, tasks: [] });
+        expect((await claimGoal(driver.db, goal, driver.lease))!.backoffs).toBe(0);
+      });
+    });
+
+    describe("a tenant's budget", () => {
+      const limits = (steps: number | null, tokens: number | null = null, microUsd: number | null = null) => ({
+        steps,
+        tokens,
+        microUsd,
+      });
+      const admin = { ...operator, role: "admin" } as const;
+      const set = (...periods: readonly (readonly ["day" | "month" | "total", ReturnType<typeof limits>])[]) =>
+        replaceTenantBudgets(driver.db, admin, new Map(periods));
+      const use = async (period: string) =>
+        (await driver.db.selectFrom("tenant_budget_use").selectAll().where("period", "=", period).executeTakeFirst())!;
+      const pass = (period: string) =>
+        sql`UPDATE tenant_budget_use SET since = since - interval '40 days' WHERE period = ${period}`.execute(
+          driver.db,
+        );
+      afterEach(async () => {
+        await set();
+        await driver.db.deleteFrom("tenant_budget_use").execute();
+        await sql`UPDATE goals SET lent_steps = NULL, lent_tokens = NULL, lent_micro_usd = NULL, lent_at = NULL, lent_until = NULL, lent_under = NULL`.execute(
+          driver.db,
+        );
+      });
+
+      async function running(budget: Parameters<Driver["submit"]>[1] = {}) {
+        const goal = await driver.submit("lent", budget);
+        const { t1 } = await driver.plan(goal, { t1: [] });
+        return { goal, claim: await driver.claim(goal, t1!) };
+      }
+
+      test("is lent in slices, so that what a goal does within one writes nothing of the tenant's", async () => {
+        await set(["day", limits(1000)]);
+        const { goal, claim } = await running();
+        const before = await use("day");
+        expect(before).toMatchObject({ steps: 21, tokens: 0 });
+        for (let n = 0; n < 15; n += 1) await spend(goal, claim, 5, 0, { reserve: 1 });
+        const { rows } = await sql<{
+          n: number;
+        }>`SELECT count(*)::integer AS n FROM tenant_budget_use WHERE xmin::text = (SELECT xmin::text FROM tenant_budget_use WHERE period = 'day') AND steps = 21`.execute(
+          driver.db,
+        );
+        expect(rows[0]?.n).toBe(1);
+        for (let n = 0; n < 15; n += 1) await spend(goal, claim, 5, 0, { reserve: 1 });
+        expect((await use("day")).steps).toBeGreaterThan(30);
+        expect((await use("day")).steps).toBeLessThanOrEqual(60);
+      });
+
+      test("gets back what a goal did not use, at its end and at its cancellation", async () => {
+        await set(["month", limits(1000, 1_000_000)]);
+        const one = await running();
+        await spend(one.goal, one.claim, 70);
+        await commit(one.goal, one.claim, { move: { to: "failed", reason: "no" } });
+        const planner = (await claimGoal(driver.db, one.goal, driver.lease))!;
+        await driver.door.commit({
+          id: createId("write"),
+          goal: one.goal,
+          fence: planner.fence,
+          end: { to: "abandoned" },
+        });
+        expect(await use("month")).toMatchObject({ steps: 1, tokens: 70 });
+        const two = await running();
+        await spend(two.goal, two.claim, 30);
+        await cancelGoal(driver.db, operator, two.goal, null);
+        expect(await use("month")).toMatchObject({ steps: 2, tokens: 100 });
+        expect(await listTenantBudgets(driver.db, admin)).toMatchObject([
+          { period: "month", used: { steps: 2, tokens: 100 }, held: { steps: 0, tokens: 0 } },
+        ]);
+      });
+
+      test("that is spent ends a goal with the tenant's period, and the goal goes on when there is more", async () => {
+        await set(["total", limits(3)]);
+        const { goal, claim } = await running();
+        for (let n = 0; n < 2; n += 1) await spend(goal, claim, 5, 0, { reserve: 1 });
+        expect(await spend(goal, claim, 5, 0, { reserve: 1 })).toMatchObject({ spent: "step_budget" });
+        expect(await goalRow(goal)).toMatchObject({ exhausted: "step_budget", exhausted_period: "total" });
+        await endExhausted(goal);
+        await expect(resumeGoal(driver.db, operator, goal)).rejects.toMatchObject({
+          code: "conflict",
+          message: expect.stringContaining("tenant's budget (total) is spent") as string,
+        });
+        expect((await goalRow(goal)).status).toBe("failed");
+        await set(["total", limits(10)]);
+        expect((await resumeGoal(driver.db, operator, goal)).kind).toBe("moved");
+        expect(await goalRow(goal)).toMatchObject({ exhausted: null, exhausted_period: null });
+        const { t2 } = await driver.plan(goal, { t2: [] });
+        await spend(goal, await driver.claim(goal, t2!), 5);
+      });
+
+      test("of tokens and of money is asked before a call", async () => {
+        await set(["day", limits(null, 1000, 500)]);
+        const { goal, claim } = await running();
+        const hold = (tokens: number, micro: number) => ({
+          tokens,
+          need_tokens: tokens,
+          micro_usd: micro,
+          need_micro_usd: micro,
+        });
+        expect(await commit(goal, claim, { hold: hold(900, 400) })).toMatchObject({
+          spent: null,
+          held: { money: true },
+        });
+        const other = await running();
+        expect(await commit(other.goal, other.claim, { hold: hold(0, 200) })).toMatchObject({ spent: "cost_budget" });
+        const third = await running();
+        expect(await commit(third.goal, third.claim, { hold: hold(200, 10) })).toMatchObject({ spent: "token_budget" });
+        expect(await goalRow(third.goal)).toMatchObject({ exhausted_period: "day" });
+      });
+
+      test("begins anew with its period; a slice of the one before is none of the new one", async () => {
+        await set(["day", limits(10)]);
+        const { goal, claim } = await running();
+        for (let n = 0; n < 6; n += 1) await spend(goal, claim, 1, 0, { reserve: 1 });
+        // A day later: what was lent is of yesterday.
+        await pass("day");
+        await sql`UPDATE goals SET lent_until = clock_timestamp() - interval '1 hour', lent_at = lent_at - interval '1 day' WHERE id = ${goal}`.execute(
+          driver.db,
+        );
+        for (let n = 0; n < 8; n += 1)
+          expect(await spend(goal, claim, 1, 0, { reserve: 1 })).toMatchObject({ spent: null });
+        const [today] = await listTenantBudgets(driver.db, admin);
+        // The first of them was lent yesterday.
+        expect(today!.used.steps).toBe(7);
+      });
+
+      test("that is set, raised or taken away while goals run holds from their next step on", async () => {
+        const { goal, claim } = await running();
+        for (let n = 0; n < 5; n += 1) await spend(goal, claim, 1, 0, { reserve: 1 });
+        await set(["total", limits(2)]);
+        expect(await spend(goal, claim, 1, 0, { reserve: 1 })).toMatchObject({ spent: null });
+        expect(await spend(goal, claim, 1, 0, { reserve: 1 })).toMatchObject({ spent: null });
+        await set();
+        for (let n = 0; n < 5; n += 1)
+          expect(await spend(goal, claim, 1, 0, { reserve: 1 })).toMatchObject({ spent: null });
+        expect(await goalRow(goal)).toMatchObject({ lent_until: null });
+      });
+
+      test("is never passed by goals that run at the same time, and all of it can be used", async () => {
+        await set(["day", limits(150)], ["total", limits(100, 5000)]);
+        const goals = await Promise.all(Array.from({ length: 12 }, () => running().catch(() => null)));
+        const random = seededRandom(7);
+        await Promise.all(
+          goals.map(async (each) => {
+            if (each === null) return;
+            for (let n = 0; n < 20; n += 1) {
+              const tokens = Math.floor(random() * 100);
+              const asked = await commit(each.goal, each.claim, {
+                hold: { tokens, need_tokens: tokens, micro_usd: 0, need_micro_usd: 0 },
+              });
+              if (asked.outcome !== "won" || asked.spent !== null) return;
+              const spent = await spend(each.goal, each.claim, tokens, 0, { reserve: 1 });
+              if (spent.outcome !== "won" || spent.spent !== null) return;
+            }
+          }),
+        );
+        const { rows } = await sql<{ steps: number; tokens: number }>`
+          SELECT sum(steps_used)::integer AS steps, sum(tokens_used)::integer AS tokens FROM goals WHERE lent_until IS NOT NULL`.execute(
+          driver.db,
+        );
+        expect(rows[0]!.steps).toBeLessThanOrEqual(100);
+        expect(rows[0]!.tokens).toBeLessThanOrEqual(5000);
+        expect(rows[0]!.steps * 50 + rows[0]!.tokens).toBeGreaterThan(3500);
+        expect(await brokenInvariants(driver.db)).toEqual([]);
+      });
+
+      test("of another tenant is neither seen nor set", async () => {
+        await set(["day", limits(5)]);
+        await sql`INSERT INTO tenants (id, name) VALUES ('other', 'Other') ON CONFLICT DO NOTHING`.execute(driver.db);
+        const stranger = { ...admin, tenantId: "other" as never };
+        expect(await listTenantBudgets(driver.db, stranger)).toEqual([]);
+        await replaceTenantBudgets(driver.db, stranger, new Map());
+        expect(await listTenantBudgets(driver.db, admin)).toHaveLength(1);
+        const seen = await driver.db.transaction().execute(async (trx) => {
+          await sql`SELECT set_config('outerloop.tenant', 'other', true), set_config('role', 'outerloop_api', true)`.execute(
+            trx,
+          );
+          return sql<{
+            n: number;
+          }>`SELECT (SELECT count(*) FROM tenant_budgets) + (SELECT count(*) FROM tenant_budget_use) AS n`.execute(trx);
+        });
+        expect(Number(seen.rows[0]?.n)).toBe(0);
       });
     });
   });

@@ -8,10 +8,13 @@ import {
   defaultBudget,
   eventsAfter,
   getGoal,
+  getStep,
   goalMoves,
   goalStatuses,
   listArtifacts,
   listOwnClaims,
+  listSteps,
+  loadSteps,
   mayGoalMove,
   pauseGoal,
   readArtifact,
@@ -256,6 +259,54 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
         }),
       ).rejects.toThrow(/duplicate key/);
       expect(await goalRow(goal)).toEqual(before);
+    });
+
+    test("W4: long texts of a step are kept once by hash, and every way to read it gives them back", async () => {
+      const goal = await driver.submit();
+      const { t1 } = await driver.plan(goal, { t1: [] });
+      const { fence, task } = await driver.claim(goal, t1!);
+      const long = "ä".repeat(9000);
+      const args = { path: "a.txt", text: long, list: [{ again: long }, "short"] };
+      const message = { role: "assistant", text: long, toolCalls: [{ id: "c", name: "write_file", args }] } as const;
+      const base = { attempt: 1, phase: "result", stage: "execute", ok: true, duration_ms: 1 } as const;
+      const model = { message, stop: "tool_calls", provider: "p", model: "m" };
+      const committed = await driver.door.commit({
+        id: createId("write"),
+        goal,
+        task: t1!,
+        fence,
+        steps: [
+          { ...base, seq: 1, kind: "model", name: "p/m", input: {}, output: model },
+          { ...base, seq: 2, kind: "tool", name: "write_file", input: args, output: { callId: "c", text: long } },
+          { ...base, seq: 3, kind: "tool", name: "look", input: {}, output: { callId: "d", text: "short" } },
+        ],
+      });
+      expect(committed).toMatchObject({ outcome: "won" });
+      const row = await goalRow(goal);
+      const { rows } = await sql<{ stored: number; blobs: number }>`
+        SELECT (SELECT sum(length(input::text) + length(output::text)) FROM steps WHERE goal_id = ${goal})::integer AS stored,
+          (SELECT count(*) FROM blobs WHERE goal_id = ${goal})::integer AS blobs`.execute(driver.db);
+      expect(rows[0]!.blobs).toBe(1);
+      expect(rows[0]!.stored).toBeLessThan(3000);
+
+      const steps = await loadSteps(driver.db, row, t1!, task.attempt);
+      expect(steps.map((step) => step.output)).toEqual([
+        model,
+        { callId: "c", text: long },
+        { callId: "d", text: "short" },
+      ]);
+      expect(steps[1]).toMatchObject({ kind: "tool", args });
+      const listed = await listSteps(driver.db, operator, { goalId: goal, limit: 10, after: 0 });
+      expect(listed.map((step) => step.output)).toEqual(steps.map((step) => step.output));
+      expect((await getStep(driver.db, operator, `${t1}.1.2`))?.row).toMatchObject({
+        input: args,
+        output: { callId: "c", text: long },
+      });
+      await driver.db.deleteFrom("blobs").where("goal_id", "=", goal).execute();
+      expect((await getStep(driver.db, operator, `${t1}.1.2`))?.row.output).toEqual({
+        callId: "c",
+        text: "(forgotten: 9000 characters)",
+      });
     });
 
     test("W5: a signal that came while the task decided to wait is not lost", async () => {

@@ -173,7 +173,7 @@ export async function brokenInvariants(db: Db): Promise<readonly string[]> {
       FROM goals g LEFT JOIN live l ON l.goal_id = g.id
       WHERE g.tokens_reserved <> coalesce(l.tokens, 0) + g.plan_tokens_reserved OR g.cost_reserved <> coalesce(l.cost, 0) + g.plan_cost_reserved
     UNION ALL SELECT format('goal %s reserved %s tokens and %s micro-dollars over its budget', id, tokens_reserved, cost_reserved) FROM goals
-      WHERE tokens_reserved > greatest(budget_tokens - tokens_used, 0) OR cost_reserved > greatest(budget_micro_usd - cost_micro_usd, 0)
+      WHERE tokens_reserved > greatest(budget_tokens - tokens_used, 0) OR budget_micro_usd IS NOT NULL AND cost_reserved > greatest(budget_micro_usd - cost_micro_usd, 0)
     UNION ALL SELECT format('tenant %s lent %s steps and %s tokens of %s, its goals hold %s and %s', u.tenant_id, u.steps, u.tokens, u.period, sum(g.lent_steps - g.steps_used), sum(g.lent_tokens - g.tokens_used))
       FROM tenant_budget_use u JOIN goals g ON g.tenant_id = u.tenant_id AND g.lent_at >= u.since GROUP BY u.tenant_id, u.period, u.steps, u.tokens
       HAVING u.steps < sum(greatest(g.lent_steps - g.steps_used, 0)) OR u.tokens < sum(greatest(g.lent_tokens - g.tokens_used, 0))

@@ -310,6 +310,45 @@ describe("outerloop", () => {
     expect(server.received.filter((each) => each.method === "POST")).toEqual([]);
   });
 
+  test("resume gives a goal that failed on a budget more of it", async () => {
+    server.goals[0]!.goal = sampleGoal({ status: "failed", reason: "step_budget" });
+    const { stdout } = await run(
+      "resume",
+      "g_7k2",
+      "--steps",
+      "400",
+      "--tokens",
+      "2_000_000",
+      "--usd",
+      "1.5",
+      "--wall",
+      "2h",
+    );
+    expect(stdout).toBe("g_7k2 is running\nWatch it: npx outerloop watch g_7k2\n");
+    expect(JSON.parse((await server.heard("POST", /\/resume$/)).body)).toEqual({
+      budget: { steps: 400, tokens: 2_000_000, usd: 1.5, wall_ms: 7_200_000 },
+    });
+  });
+
+  test("retry says what it tries again", async () => {
+    expect((await run("retry", "g_7k2")).stdout).toBe("g_7k2 tries again: its plan, t1, t2\n");
+  });
+
+  test("budget shows what all goals may spend, and sets the limits of one period", async () => {
+    expect((await run("budget")).stdout).toBe("No limits: every goal has its own budget only.\n");
+    await run("budget", "--period", "day", "--usd", "5");
+    expect((await run("budget", "--period", "month", "--steps", "1000")).stdout).toBe(
+      [
+        "day    $0.50 of $5.00, held by goals that go on: 20 steps",
+        "month  41 of 1,000 steps, held by goals that go on: 20 steps",
+        "",
+      ].join("\n"),
+    );
+    expect((await run("budget", "--period", "day", "--unlimited")).stdout).not.toContain("day");
+    const { code, stderr } = await run("budget", "--steps", "5");
+    expect([code, stderr]).toEqual([2, "Of which period? --period day, month or total.\n"]);
+  });
+
   test("pause, resume and cancel say what the goal is now", async () => {
     server.goals[0]!.goal = sampleGoal({ status: "running", ended_at: null });
     expect((await run("pause", "g_7k2")).stdout).toBe("g_7k2 is paused\n");

@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ApiError, ConnectionError } from "@outerloop/client";
 import { addApprovals } from "./commands/approvals.ts";
 import type { Context } from "./commands/context.ts";
+import { addBudget } from "./commands/budget.ts";
 import { addFiles } from "./commands/files.ts";
 import { addList } from "./commands/list.ts";
 import { addRun } from "./commands/run.ts";
@@ -54,6 +55,7 @@ function createProgram(context: Context): Command {
   addSteering(program, context);
   addApprovals(program, context);
   addFiles(program, context);
+  addBudget(program, context);
   return program;
 }
 

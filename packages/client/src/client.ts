@@ -1,6 +1,13 @@
 /** The typed client of Outerloop's HTTP API. It parses every answer by the schemas that the server writes from. */
 import type { z } from "zod";
-import { healthSchema, shownStepSchema, type ShownStepResource } from "@outerloop/core/domain";
+import {
+  healthSchema,
+  shownStepSchema,
+  tenantBudgetSchema,
+  type ShownStepResource,
+  type TenantBudgetResource,
+  type TenantLimitsRequest,
+} from "@outerloop/core/domain";
 import { createApprovals, type Approvals } from "./approvals.ts";
 import { createGoals, type CallOptions, type Goals } from "./goals.ts";
 import { createHttp, type HttpSettings } from "./http.ts";
@@ -9,6 +16,9 @@ export interface ClientSettings extends HttpSettings {
   /** A silent event stream is opened anew after this long: 60 s, longer than the server's heartbeat. */
   readonly idleTimeoutMs?: number;
 }
+
+/** Times that a safe request is sent: with the waits between about 4 s. */
+const tries = 5;
 
 export type Health = z.output<typeof healthSchema>;
 
@@ -19,6 +29,12 @@ export interface Client {
   readonly steps: {
     /** @param id `subject.attempt.seq`, with the exact request rebuilt from the journal */
     get(id: string, options?: CallOptions): Promise<ShownStepResource>;
+  };
+  /** What all goals of the tenant may spend together. */
+  readonly budget: {
+    get(options?: CallOptions): Promise<TenantBudgetResource>;
+    /** Replaces all limits; a period that is left out has none. Needs an admin's key. */
+    set(limits: TenantLimitsRequest, options?: CallOptions): Promise<TenantBudgetResource>;
   };
   /** Whose server answers there. Needs no key. */
   health(options?: CallOptions & { readonly timeoutMs?: number }): Promise<Health>;
@@ -34,6 +50,12 @@ export function createClient(settings: ClientSettings): Client {
     steps: {
       get: (id, options = {}) =>
         http.json(shownStepSchema, { path: `/v1/steps/${encodeURIComponent(id)}`, ...options }),
+    },
+    budget: {
+      get: (options = {}) => http.json(tenantBudgetSchema, { path: "/v1/budget", tries, ...options }),
+      // Setting twice is setting once.
+      set: (limits, options = {}) =>
+        http.json(tenantBudgetSchema, { method: "PUT", path: "/v1/budget", body: limits, tries, ...options }),
     },
     health: (options = {}) => http.json(healthSchema, { path: "/healthz", ...options }),
   };

@@ -5,6 +5,7 @@ import {
   goalResourceSchema,
   goalSummarySchema,
   listSchema,
+  retriedSchema,
   stepResourceSchema,
   type ArtifactResource,
   type EventResource,
@@ -13,6 +14,7 @@ import {
   type GoalSummary,
   type NewGoalRequest,
   type ResumeRequest,
+  type RetriedResource,
   type StepResource,
 } from "@outerloop/core/domain";
 import type { Call, Http } from "./http.ts";
@@ -50,6 +52,8 @@ export interface Goals {
   pause(id: string, options?: CallOptions): Promise<GoalResource>;
   /** Lets a paused goal go on, or one that failed on a budget with more of it: `budget` names new totals. */
   resume(id: string, request?: ResumeRequest, options?: CallOptions): Promise<GoalResource>;
+  /** Tries again now what waits because a model or a service was away; says what it was. */
+  retry(id: string, options?: CallOptions): Promise<RetriedResource>;
   /** Safe to call on a bad line, as `create` is. */
   signal(
     id: string,
@@ -100,6 +104,9 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
       steer(id, "cancel", reason === undefined ? {} : { reason }, options, { tries }),
     pause: (id, options = {}) => steer(id, "pause", {}, options, { tries }),
     resume: (id, request = {}, options = {}) => steer(id, "resume", request, options, { tries }),
+    // Not repeated: a second time there is nothing left to retry, which is an error.
+    retry: (id, options = {}) =>
+      http.json(retriedSchema, { method: "POST", path: at(id, "/retry"), body: {}, ...options }),
     signal: (id, signal, { idempotencyKey = randomUUID(), ...options } = {}) =>
       steer(id, "signals", signal, options, { headers: { "idempotency-key": idempotencyKey }, tries }),
     steps: (id, options = {}) =>

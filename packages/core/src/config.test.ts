@@ -1,3 +1,4 @@
+import { defaultPayloadLimits } from "./domain/payload.ts";
 import { expect, test } from "vitest";
 import { readConfig } from "./config.ts";
 
@@ -57,4 +58,31 @@ test("an approval waits a week and is rejected then, unless set otherwise", () =
     readConfig({ OUTERLOOP_APPROVAL_DEADLINE_MS: "5000", OUTERLOOP_ON_APPROVAL_DEADLINE: "fail" }).policy,
   ).toMatchObject({ deadlineMs: 5000, onDeadline: "fail" });
   expect(() => readConfig({ OUTERLOOP_APPROVAL_DEADLINE_MS: "10" })).toThrow(/OUTERLOOP_APPROVAL_DEADLINE_MS/);
+});
+
+test("payload limits and the backoff have defaults, settings and bounds", () => {
+  expect(readConfig({}).payload).toEqual(defaultPayloadLimits);
+  expect(readConfig({}).backoff).toEqual({ baseMs: 2000, capMs: 300_000 });
+  const config = readConfig({
+    OUTERLOOP_MAX_ANSWER_BYTES: "2000",
+    OUTERLOOP_MAX_TOOL_ARGS_BYTES: "2001",
+    OUTERLOOP_MAX_TOOL_RESULT_BYTES: "2002",
+    OUTERLOOP_MAX_FILE_BYTES: "2003",
+    OUTERLOOP_MAX_NOTE_CHARS: "2004",
+    OUTERLOOP_MAX_PLAN_TASKS: "5",
+    OUTERLOOP_BACKOFF_BASE_MS: "50",
+    OUTERLOOP_BACKOFF_CAP_MS: "60",
+  });
+  expect(config.payload).toEqual({
+    answerBytes: 2000,
+    toolArgsBytes: 2001,
+    toolResultBytes: 2002,
+    fileBytes: 2003,
+    noteChars: 2004,
+    planTasks: 5,
+  });
+  expect(config.models.limits).toEqual({ answerBytes: 2000, toolArgsBytes: 2001 });
+  expect(config.backoff).toEqual({ baseMs: 50, capMs: 60 });
+  // What a row of memory holds.
+  expect(() => readConfig({ OUTERLOOP_MAX_NOTE_CHARS: "20001" })).toThrow(/OUTERLOOP_MAX_NOTE_CHARS/);
 });

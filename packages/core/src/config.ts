@@ -2,7 +2,9 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { createApprovalPolicy, type ApprovalPolicy } from "./domain/approval-policy.ts";
+import type { BackoffPolicy } from "./domain/backoff.ts";
 import { OuterloopError } from "./domain/errors.ts";
+import { defaultPayloadLimits, type PayloadLimits } from "./domain/payload.ts";
 import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
 import type { ModelSettings } from "./models/index.ts";
 
@@ -70,6 +72,15 @@ const schema = z.object({
     .default("outerloop"),
   OUTERLOOP_MODEL_TIMEOUT_MS: count(600_000, 100, 3_600_000),
   OUTERLOOP_MAX_TOOL_CALLS: count(10, 1, 200),
+  OUTERLOOP_BACKOFF_BASE_MS: count(2000, 10, 3_600_000),
+  OUTERLOOP_BACKOFF_CAP_MS: count(300_000, 10, 86_400_000),
+  OUTERLOOP_MAX_ANSWER_BYTES: count(defaultPayloadLimits.answerBytes, 1024, 64 * 1024 * 1024),
+  OUTERLOOP_MAX_TOOL_ARGS_BYTES: count(defaultPayloadLimits.toolArgsBytes, 1024, 64 * 1024 * 1024),
+  OUTERLOOP_MAX_TOOL_RESULT_BYTES: count(defaultPayloadLimits.toolResultBytes, 1024, 64 * 1024 * 1024),
+  OUTERLOOP_MAX_FILE_BYTES: count(defaultPayloadLimits.fileBytes, 1024, 64 * 1024 * 1024),
+  // What a row of memory holds.
+  OUTERLOOP_MAX_NOTE_CHARS: count(defaultPayloadLimits.noteChars, 100, 20_000),
+  OUTERLOOP_MAX_PLAN_TASKS: count(defaultPayloadLimits.planTasks, 1, 500),
   OUTERLOOP_PROBE_PORT: z.preprocess(
     (value) => (value === "" ? undefined : value),
     z.coerce.number().int().min(0).max(65_535).optional(),
@@ -122,6 +133,9 @@ export interface Config {
   /** ES modules with skills of the operator's own: paths relative to `cwd` or absolute, or names of packages. */
   readonly skillModules: readonly string[];
   readonly policy: ApprovalPolicy;
+  readonly payload: PayloadLimits;
+  /** Between tries of work whose model, store or queue was away. */
+  readonly backoff: BackoffPolicy;
   /** Where a worker shows its health and metrics; null for nowhere. */
   readonly probePort: number | null;
   /** Of one request. */
@@ -195,6 +209,15 @@ export function readConfig(
     skillModules: values.OUTERLOOP_SKILL_MODULES.split(",")
       .map((name) => name.trim())
       .filter((name) => name !== ""),
+    payload: {
+      answerBytes: values.OUTERLOOP_MAX_ANSWER_BYTES,
+      toolArgsBytes: values.OUTERLOOP_MAX_TOOL_ARGS_BYTES,
+      toolResultBytes: values.OUTERLOOP_MAX_TOOL_RESULT_BYTES,
+      fileBytes: values.OUTERLOOP_MAX_FILE_BYTES,
+      noteChars: values.OUTERLOOP_MAX_NOTE_CHARS,
+      planTasks: values.OUTERLOOP_MAX_PLAN_TASKS,
+    },
+    backoff: { baseMs: values.OUTERLOOP_BACKOFF_BASE_MS, capMs: values.OUTERLOOP_BACKOFF_CAP_MS },
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
     maxWatchers: values.OUTERLOOP_MAX_WATCHERS,
@@ -214,6 +237,10 @@ export function readConfig(
       ...(values.OPENAI_API && { openAiApi: values.OPENAI_API }),
       ...(values.ANTHROPIC_API_KEY && { anthropicKey: values.ANTHROPIC_API_KEY }),
       ...(values.ANTHROPIC_BASE_URL && { anthropicBaseUrl: values.ANTHROPIC_BASE_URL }),
+      limits: {
+        answerBytes: values.OUTERLOOP_MAX_ANSWER_BYTES,
+        toolArgsBytes: values.OUTERLOOP_MAX_TOOL_ARGS_BYTES,
+      },
       requestTimeoutMs: values.OUTERLOOP_MODEL_TIMEOUT_MS,
     },
   };

@@ -5,7 +5,8 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "./config.ts";
-import { messageOf } from "./domain/errors.ts";
+import { awayMs } from "./domain/backoff.ts";
+import { messageOf, type Retry } from "./domain/errors.ts";
 import { armFailpoint, failpoint } from "./failpoints.ts";
 import type { CreateId, LeaseId } from "./domain/ids.ts";
 import { createLogger, type Logger } from "./logging.ts";
@@ -50,6 +51,8 @@ export interface Runtime {
   /** Whether the lease certainly stands, as far as this process can know without asking: checked right before something is sent. */
   leaseHolds(): boolean;
   readonly createId: CreateId;
+  /** How long work waits whose model, store or queue was away. */
+  awayMs(retry: Exclude<Retry, "never">, backoffs: number): number;
   /** Adds jobs to their queues; what cannot be added now is sent again by the reconciler. */
   send(jobs: readonly DueJob[]): Promise<void>;
   /** Puts what is due for a tenant on its queues. What goes wrong is left to the reconciler. */
@@ -229,6 +232,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       lease,
       leaseHolds: () => performance.now() - heldAt < leaseMs * leaseMargin,
       createId,
+      awayMs: (retry, backoffs) => awayMs(retry, config.backoff, backoffs, Math.random),
       send,
       door: createDoor(
         db,

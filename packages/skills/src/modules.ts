@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { messageOf, OuterloopError, type Skill } from "@outerloop/core/domain";
 import { createBuiltInSkills } from "./built-in.ts";
-import { createRegistry, type Registry } from "./registry.ts";
+import { createRegistry, type Registry, type ToolLimits } from "./registry.ts";
 
 /** What the providers accept as a tool's name, all of them. */
 const toolName = z
@@ -29,6 +29,10 @@ const toolSchema = z.object({
   ),
   timeoutMs: z.number().int().min(1).max(maxToolMs),
   run: z.custom((value) => typeof value === "function", "must be a function"),
+  deduplicates: z
+    .custom((value) => typeof value === "boolean" || typeof value === "function", "must be true, false or a function")
+    .optional(),
+  reconcile: z.custom((value) => typeof value === "function", "must be a function").optional(),
 });
 
 const skillSchema = z.object({
@@ -41,14 +45,16 @@ export interface SkillSource {
   /** Paths relative to `cwd` or absolute, or names of packages as found from there. */
   readonly skillModules: readonly string[];
   readonly cwd: string;
+  /** What one call may be given and may give. */
+  readonly payload?: ToolLimits;
 }
 
 /**
  * The built-in skills and those of the named modules.
  * @throws OuterloopError `config`, naming the module and the field
  */
-export async function openRegistry({ skillModules, cwd }: SkillSource): Promise<Registry> {
-  const registry = createRegistry(createBuiltInSkills());
+export async function openRegistry({ skillModules, cwd, payload }: SkillSource): Promise<Registry> {
+  const registry = createRegistry(createBuiltInSkills(), payload);
   for (const name of skillModules) {
     for (const skill of await loadSkills(name, cwd)) {
       try {

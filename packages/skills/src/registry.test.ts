@@ -1,6 +1,12 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { OuterloopError, type ExternalTool, type Skill, type ToolOutcome } from "@outerloop/core/domain";
+import {
+  OuterloopError,
+  type ExternalTool,
+  type Skill,
+  type StoredWrite,
+  type ToolOutcome,
+} from "@outerloop/core/domain";
 import { createBuiltInSkills } from "./built-in.ts";
 import { createRegistry, maxResultChars } from "./registry.ts";
 import { createMemoryContext } from "./testing/memory-context.ts";
@@ -217,6 +223,43 @@ test("an oversized result is cut and says how much is missing", async () => {
     context,
   );
   expect(outcome.text).toContain(`cut: 10 of ${maxResultChars + 10} characters left out`);
+});
+
+test("a result, a file and a note that are too large are errors that say the size and the limit, and nothing is written", async () => {
+  const limits = { toolResultBytes: 1000, fileBytes: 100, noteChars: 10 };
+  const run = (text: string, writes: readonly StoredWrite[] = [], effect: "pure" | "external" = "pure") => {
+    const tool = defineTool({
+      name: "big",
+      version: "1",
+      description: "for a test",
+      effect,
+      timeoutMs: 1000,
+      input: z.object({ text: z.string() }),
+      run: async () => ({ ok: true, text, writes }),
+    });
+    return createRegistry([{ name: "big-skill", description: "", tools: [tool] }], limits).run(
+      { name: "big", args: { text: "" } },
+      context,
+    );
+  };
+  expect(await run("ü".repeat(501))).toEqual({
+    ok: false,
+    text: "big failed: its result has 1002 bytes, more than the 1000 that it may have. Ask for less, or in pieces.",
+  });
+  expect(await run("ok", [{ kind: "file", mode: "write", path: "a", text: "x".repeat(101) }])).toEqual({
+    ok: false,
+    text: expect.stringContaining("what it writes to a has 101 bytes, more than the 100") as string,
+  });
+  expect(await run("ok", [{ kind: "note", text: "x".repeat(11) }])).toMatchObject({
+    ok: false,
+    text: expect.stringContaining("the note has 11 characters, more than the 10") as string,
+  });
+  // It has happened: what failed is only to keep what it said.
+  expect(await run("x".repeat(1001), [], "external")).toEqual({
+    ok: true,
+    text: "big was carried out, but its result has 1001 bytes, more than the 1000 that it may have, so it was not kept.",
+  });
+  expect(await run("x".repeat(1000))).toMatchObject({ ok: true });
 });
 
 test("what Postgres cannot store is taken out of results", async () => {

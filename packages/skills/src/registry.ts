@@ -4,10 +4,11 @@
  * the caller's own abort, and a store or queue that is away.
  */
 import { z } from "zod";
-import { OuterloopError, messageOf } from "@outerloop/core/domain";
+import { bytesOfText, defaultPayloadLimits, OuterloopError, messageOf } from "@outerloop/core/domain";
 import type {
   ErrorCode,
   JsonObject,
+  PayloadLimits,
   Probed,
   Skill,
   Tool,
@@ -40,7 +41,10 @@ export interface Registry {
   probe(call: Pick<ToolCall, "name" | "args">, context: ToolContext): Promise<Probed>;
 }
 
-export function createRegistry(skills: readonly Skill[] = []): Registry {
+/** What one call may be given and may give. */
+export type ToolLimits = Pick<PayloadLimits, "toolResultBytes" | "fileBytes" | "noteChars">;
+
+export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits = defaultPayloadLimits): Registry {
   const bundles = new Map<string, Skill>();
   const tools = new Map<string, RegisteredTool>();
   const specs = new Map<string, ToolSpec>();
@@ -56,7 +60,10 @@ export function createRegistry(skills: readonly Skill[] = []): Registry {
       return { ok: false, text: `There is no tool "${call.name}". There are: ${[...tools.keys()].join(", ")}.` };
     const malformed = call.args["malformed"];
     if (typeof malformed === "string" && Object.keys(call.args).length === 1)
-      return { ok: false, text: `The arguments of ${call.name} were not a JSON object: ${malformed.slice(0, 200)}` };
+      return {
+        ok: false,
+        text: `${call.name} was not run, its arguments are no JSON object that can be read: ${malformed.slice(0, 200)}`,
+      };
     const args = tool.input.safeParse(call.args);
     return args.success ? { ok: true, tool, args: args.data } : { ok: false, text: explainArgs(tool, args.error) };
   };
@@ -99,7 +106,10 @@ export function createRegistry(skills: readonly Skill[] = []): Registry {
       const resolved = resolve(call);
       if (!resolved.ok) return resolved;
       const { tool, args } = resolved;
-      return cutOutcome(tool, await runBounded(tool, context, (bounded) => tool.run(args, bounded)));
+      return cutOutcome(
+        tool,
+        boundOutcome(tool, await runBounded(tool, context, (bounded) => tool.run(args, bounded)), limits),
+      );
     },
     deduplicates(call) {
       const resolved = resolve(call);
@@ -175,6 +185,31 @@ function cancelled(tool: RegisteredTool, context: ToolContext): OuterloopError {
   return new OuterloopError("cancelled", `${tool.name} of task ${context.taskId} was stopped: its caller gave it up`, {
     cause: context.signal.reason,
   });
+}
+
+/** What is too large to keep is an error that says how large it may be; nothing of it is written. */
+function boundOutcome(tool: RegisteredTool, outcome: ToolOutcome, limits: ToolLimits): ToolOutcome {
+  const why = tooLarge(outcome, limits);
+  if (why === null) return outcome;
+  // What reached out has happened: the model must not think that it can be tried again.
+  if (tool.effect === "external" && outcome.ok)
+    return { ok: true, text: `${tool.name} was carried out, but ${why}, so it was not kept.` };
+  return { ok: false, text: `${tool.name} failed: ${why}. Ask for less, or in pieces.` };
+}
+
+function tooLarge(outcome: ToolOutcome, limits: ToolLimits): string | null {
+  const over = (what: string, size: number, limit: number, unit: string) =>
+    size > limit ? `${what} has ${size} ${unit}, more than the ${limit} that it may have` : null;
+  const result = over("its result", bytesOfText(outcome.text), limits.toolResultBytes, "bytes");
+  if (result !== null || !outcome.ok) return result;
+  for (const write of outcome.writes ?? []) {
+    const why =
+      write.kind === "file"
+        ? over(`what it writes to ${write.path}`, bytesOfText(write.text), limits.fileBytes, "bytes")
+        : over("the note", write.text.length, limits.noteChars, "characters");
+    if (why !== null) return why;
+  }
+  return null;
 }
 
 /** Also takes out what Postgres cannot store: NUL, and halves of a character that a cut left. */

@@ -21,6 +21,7 @@ import {
   nextExecutionMove,
   OuterloopError,
   sessionHistory,
+  settleBilled,
   traceIdOf,
   workClaim,
   claimTasks,
@@ -34,8 +35,10 @@ import {
   type Held,
   type JobPayload,
   type ModelStep,
+  type Retry,
   type Run,
   type Runtime,
+  type Settlement,
   type StageHandler,
   type Step,
   type TaskChange,
@@ -50,8 +53,6 @@ import { createToolRunner, type ToolRunner } from "./tool-runner.ts";
 /** Memories that seed a task. */
 const recalledMemories = 5;
 const sessionTurns = 5;
-/** Before a task whose model was away is tried again. */
-const modelAwayMs = 5000;
 /** From here on what is waited for is shown as a wait. */
 const longWaitMs = 30_000;
 
@@ -105,7 +106,12 @@ function runTask(
     move: { to: "failed", reason },
     events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason } }],
   });
-  const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
+  let execution: Execution | undefined;
+  const release = (retry: Exclude<Retry, "never">): TaskWrite => ({
+    ...write(),
+    move: { to: "released", due_in_ms: runtime.awayMs(retry, execution?.backoffs ?? claim.backoffs) },
+    backoff: true,
+  });
   return workClaim(
     runtime,
     {
@@ -121,7 +127,7 @@ function runTask(
       giveUp,
       release,
     },
-    (lost) => new Execution(runtime, registry, claim, lost).run(draining),
+    (lost) => (execution = new Execution(runtime, registry, claim, lost)).run(draining),
     draining,
   );
 }
@@ -136,6 +142,8 @@ class Execution {
   #steps: readonly Step[];
   /** What is reserved for this claim, as the last commit said. */
   #held: Held;
+  /** Times in a row that it was given back for something that was away. */
+  #backoffs: number;
   #parts: readonly string[] = [];
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
@@ -143,6 +151,7 @@ class Execution {
     this.#claim = claim;
     this.#lost = lost;
     this.#held = claim.held;
+    this.#backoffs = claim.backoffs;
     this.#tools = registry.specs(claim.task.tools.length > 0 ? claim.task.tools : undefined);
     this.#toolRunner = createToolRunner(runtime, registry, claim, lost, {
       commit: (change) => this.#commit(change),
@@ -150,6 +159,10 @@ class Execution {
     });
     // A reflection that crashed may have journaled steps of its own in this attempt.
     this.#steps = claim.steps.filter((step) => step.stage === "execute");
+  }
+
+  get backoffs(): number {
+    return this.#backoffs;
   }
 
   async run(draining: AbortSignal): Promise<WorkEnd> {
@@ -273,10 +286,10 @@ class Execution {
     // Anything else is no word of a model: a fault of ours, which is told as one.
     if (!(thrown instanceof OuterloopError)) throw thrown;
     const { retry, message: why } = thrown;
-    if (retry === "never") return this.#move({ to: "failed", reason: why }, why);
+    if (retry === "never") return this.#move({ to: "failed", reason: why }, why, settleBilled(thrown));
     // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
-    const afterMs = retry === "backoff" ? modelAwayMs : retry.afterMs;
-    if (afterMs >= longWaitMs) return this.#sleep(afterMs, why);
+    const afterMs = this.#runtime.awayMs(retry, this.#backoffs);
+    if (afterMs >= longWaitMs && retry !== "backoff") return this.#sleep(afterMs, why);
     this.#runtime.log.warn({
       event: "model_away",
       goal: this.#claim.task.goalId,
@@ -284,7 +297,7 @@ class Execution {
       afterMs,
       error: why,
     });
-    return this.#release(afterMs);
+    return this.#release(afterMs, true);
   }
 
   /** A provider that says to come back much later is waited for like anything else: people see it, and the wall clock stands still. */
@@ -311,7 +324,7 @@ class Execution {
     return { outcome: slept.outcome === "won" ? "waiting" : "stale", failure: null };
   }
 
-  async #move(move: TaskMove, failure: string | null): Promise<WorkEnd> {
+  async #move(move: TaskMove, failure: string | null, settle?: Settlement): Promise<WorkEnd> {
     const events =
       failure === null
         ? []
@@ -322,16 +335,14 @@ class Execution {
               data: { key: this.#claim.task.key, reason: failure },
             },
           ];
-    const committed = await this.#commit({ move, events });
+    const committed = await this.#commit({ move, events, ...(settle !== undefined && { settle }) });
     return committed.outcome === "won"
       ? { outcome: failure === null ? "moved" : "failed", failure }
       : { outcome: "stale", failure: null };
   }
 
-  async #release(dueInMs?: number): Promise<WorkEnd> {
-    const committed = await this.#commit({
-      move: { to: "released", ...(dueInMs === undefined ? {} : { due_in_ms: dueInMs }) },
-    });
+  async #release(dueInMs = 0, backoff = false): Promise<WorkEnd> {
+    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff });
     return { outcome: committed.outcome === "won" ? "released" : "stale", failure: null };
   }
 
@@ -354,6 +365,7 @@ class Execution {
       ...write,
     });
     if (committed.outcome === "won") this.#held = committed.held;
+    if (write.steps !== undefined) this.#backoffs = 0;
     return committed;
   }
 

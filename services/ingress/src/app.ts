@@ -7,6 +7,7 @@ import { Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { createAccess } from "./access/access.ts";
 import { approvalRoutes } from "./approvals/approval-routes.ts";
+import { budgetRoutes } from "./budget/budget-routes.ts";
 import { createEventPages } from "./events/event-pages.ts";
 import { eventRoutes } from "./events/event-routes.ts";
 import { createWatchers } from "./events/watchers.ts";
@@ -89,6 +90,7 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     ...approvalRoutes(parts, options),
     ...stepRoutes(parts),
     ...artifactRoutes(parts),
+    ...budgetRoutes(parts),
     ...eventRoutes(parts, access, watchers, pages, { heartbeatMs, retryMs }),
   ];
   mountRoutes(app, access, routes);

@@ -18,6 +18,7 @@ import {
   readStructured,
   repairRequest,
   sessionHistory,
+  settleBilled,
   traceIdOf,
   workClaim,
   type BudgetReason,
@@ -32,6 +33,7 @@ import {
   type ModelRequest,
   type ModelStep,
   type PlannedTask,
+  type Retry,
   type Run,
   type Runtime,
   type StageHandler,
@@ -52,7 +54,6 @@ const maxRepairs = 2;
 /** The memory window: most recent N and most similar K, so that it is deterministic. */
 const memoryWindow = { recent: 4, similar: 6 } as const;
 const sessionTurns = 5;
-const modelAwayMs = 5000;
 /** Before a goal that has what is left of a budget held by its tasks is planned again. */
 const budgetWaitMs = 1000;
 const isolatedMain = new URL("./isolated.ts", import.meta.url);
@@ -86,11 +87,12 @@ function runPlan(
     fence,
     end: { to: "failed", reason: "error", detail, force: true },
   });
-  const release = (dueInMs: number): GoalWrite => ({
+  const release = (retry: Exclude<Retry, "never">): GoalWrite => ({
     id: runtime.createId("write"),
     goal: goal.id,
     fence,
-    release: { due_in_ms: dueInMs },
+    release: { due_in_ms: runtime.awayMs(retry, claim.backoffs) },
+    backoff: true,
   });
   const plan = async (lost: AbortSignal): Promise<WorkEnd> => {
     const failure = await new Planning(runtime, registry, claim, lost).run(draining);
@@ -172,7 +174,9 @@ class Planning {
       const { message } = output;
       before = usage;
       const read = readStructured(message.text, planSchema);
-      const checked: CheckedPlan = read.ok ? checkPlan(read.value, known) : { kind: "invalid", why: read.why };
+      const checked: CheckedPlan = read.ok
+        ? checkPlan(read.value, known, this.#runtime.config.payload.planTasks)
+        : { kind: "invalid", why: read.why };
       const settled = await this.#settle(checked, call, tasks, tries === maxRepairs);
       if (settled.done) return settled.failure;
       request = repairRequest({ ...request, maxOutputTokens }, { message }, settled.why);
@@ -297,12 +301,15 @@ class Planning {
     if (!(thrown instanceof OuterloopError)) throw thrown;
     const { retry, message: why } = thrown;
     if (retry === "never") {
-      await this.#commit({ end: { to: "failed", reason: "error", detail: why, force: true } });
+      await this.#commit({
+        end: { to: "failed", reason: "error", detail: why, force: true },
+        settle: settleBilled(thrown),
+      });
       return why;
     }
-    const afterMs = retry === "backoff" ? modelAwayMs : retry.afterMs;
+    const afterMs = this.#runtime.awayMs(retry, this.#claim.backoffs);
     this.#runtime.log.warn({ event: "model_away", goal: this.#claim.goal.id, afterMs, error: why });
-    return this.#release(afterMs);
+    return this.#release(afterMs, true);
   }
 
   /** After a commit that this claim does not outlast. */
@@ -310,8 +317,8 @@ class Planning {
     return committed.outcome === "won" ? this.#release(committed.spent === "wait" ? budgetWaitMs : 0) : null;
   }
 
-  async #release(dueInMs = 0): Promise<null> {
-    await this.#commit({ release: { due_in_ms: dueInMs } });
+  async #release(dueInMs = 0, backoff = false): Promise<null> {
+    await this.#commit({ release: { due_in_ms: dueInMs }, backoff });
     return null;
   }
 

@@ -18,6 +18,7 @@ import {
   OuterloopError,
   readStructured,
   reflectRequest,
+  settleBilled,
   repairRequest,
   subtaskKey,
   traceIdOf,
@@ -35,6 +36,7 @@ import {
   type ModelStep,
   type NewEvent,
   type ReflectionMove,
+  type Retry,
   type Run,
   type Runtime,
   type StageHandler,
@@ -52,7 +54,6 @@ import type { Registry } from "@outerloop/skills";
 /** A verdict that cannot be read is asked for once more. */
 const maxRepairs = 1;
 const recalledMemories = 4;
-const modelAwayMs = 5000;
 /** Before a task whose goal has what is left of a budget held elsewhere looks again. */
 const budgetWaitMs = 1000;
 const isolatedMain = new URL("./isolated.ts", import.meta.url);
@@ -101,7 +102,11 @@ function runReflection(
     move: { to: "failed", reason },
     events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason } }],
   });
-  const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
+  const release = (retry: Exclude<Retry, "never">): TaskWrite => ({
+    ...write(),
+    move: { to: "released", due_in_ms: runtime.awayMs(retry, claim.backoffs) },
+    backoff: true,
+  });
   return workClaim(
     runtime,
     {
@@ -317,19 +322,18 @@ class Reflection {
     // Anything else is no word of a model: a fault of ours, which is told as one.
     if (!(thrown instanceof OuterloopError)) throw thrown;
     const { retry, message: why } = thrown;
-    if (retry !== "never") return this.#release(retry === "backoff" ? modelAwayMs : retry.afterMs);
+    if (retry !== "never") return this.#release(this.#runtime.awayMs(retry, this.#claim.backoffs), true);
     const { task } = this.#claim;
     const committed = await this.#commit({
+      settle: settleBilled(thrown),
       move: { to: "failed", reason: why },
       events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason: why } }],
     });
     return committed.outcome === "won" ? { outcome: "failed", failure: why } : stale;
   }
 
-  async #release(dueInMs?: number): Promise<WorkEnd> {
-    const committed = await this.#commit({
-      move: { to: "released", ...(dueInMs === undefined ? {} : { due_in_ms: dueInMs }) },
-    });
+  async #release(dueInMs = 0, backoff = false): Promise<WorkEnd> {
+    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff });
     return committed.outcome === "won" ? { outcome: "released", failure: null } : stale;
   }
 

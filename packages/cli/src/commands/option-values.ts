@@ -8,6 +8,12 @@ export function whole(text: string): number {
   return value;
 }
 
+export function atLeastZero(text: string): number {
+  const value = integer(text);
+  if (value < 0) throw new InvalidArgumentError("It must be at least 0.");
+  return value;
+}
+
 export function integer(text: string): number {
   if (!/^-?\d{1,12}$/.test(text.replaceAll("_", ""))) throw new InvalidArgumentError("It must be a whole number.");
   return Number(text.replaceAll("_", ""));

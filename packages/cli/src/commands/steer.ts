@@ -5,7 +5,7 @@ import { printableJson, printableLine } from "../text/printable.ts";
 import type { Context, GlobalOptions } from "./context.ts";
 import { amount, duration, whole } from "./option-values.ts";
 
-/** `cancel`, `pause`, `resume`: each says what the goal is now. */
+/** `cancel`, `pause`, `resume`, `retry`: each says what came of it. */
 export function addSteering(program: Command, context: Context): void {
   program
     .command("cancel")
@@ -24,6 +24,20 @@ export function addSteering(program: Command, context: Context): void {
       .description("let a goal go on that is paused, or that failed on a budget and is given more of it")
       .argument("<goal>", "its id, or the beginning of it"),
   ).action((typed: string, _flags: unknown, command: Command) => steer(context, "resume", typed, command));
+  program
+    .command("retry")
+    .description("try again now what of a goal waits because a model or a service was away")
+    .argument("<goal>", "its id, or the beginning of it")
+    .action((typed: string, _flags: unknown, command: Command) => retry(context, typed, command));
+}
+
+async function retry(context: Context, typed: string, command: Command): Promise<void> {
+  const flags = command.optsWithGlobals<GlobalOptions>();
+  const { client } = await context.connect(flags);
+  const retried = await client.goals.retry(goalIdOf(typed));
+  if (flags.json === true) return context.print(printableJson(retried));
+  const what = [...(retried.plan ? ["its plan"] : []), ...retried.tasks.map(printableLine)];
+  context.print(`${printableLine(typed)} tries again: ${what.join(", ")}`);
 }
 
 /** New totals of a goal's budget. */

@@ -13,6 +13,8 @@ import {
   type Problem,
   type ShownStepResource,
   type StepResource,
+  type TenantBudgetResource,
+  type TenantLimitsRequest,
 } from "@outerloop/core/domain";
 
 export interface KeptGoal {
@@ -55,6 +57,8 @@ export interface ContractServer {
   readonly streams: StreamScript[];
   /** Taken one a request that is no stream and no health check, in order; null answers as usual. */
   readonly faults: (Fault | null)[];
+  /** What GET /v1/budget tells; PUT sets its limits. */
+  budget: TenantBudgetResource;
   /** What POST /v1/goals makes of a request. */
   onCreate: (body: Record<string, unknown>) => KeptGoal;
   /** Resolves with the next request of this kind, or one that came already. */
@@ -101,6 +105,7 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
     received,
     streams,
     faults,
+    budget: withLimits({}),
     onCreate: () => {
       const [first] = goals;
       if (first === undefined) throw new Error("no goal to answer with");
@@ -152,6 +157,10 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
   }
 
   function route(method: string, url: URL, id: string, rest: string, body: string, response: ServerResponse): void {
+    if (url.pathname === "/v1/budget") {
+      if (method === "PUT") kept.budget = withLimits(JSON.parse(body) as TenantLimitsRequest);
+      return sendJson(response, 200, kept.budget);
+    }
     if (url.pathname === "/v1/goals") return method === "POST" ? create(body, response) : list(url, response);
     const step = /^\/v1\/steps\/(.+)$/.exec(url.pathname)?.[1];
     if (step !== undefined) {
@@ -169,8 +178,14 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
     const file = found.files?.find((each) => `/artifacts/${each.info.path}` === rest);
     if (file !== undefined)
       return void response.writeHead(200, { "content-type": "application/octet-stream" }).end(file.bytes);
+    if (rest === "/retry") return sendJson(response, 200, { goal: found.goal, plan: true, tasks: ["t1", "t2"] });
     const status = ({ "/pause": "paused", "/resume": "running", "/cancel": "cancelled" } as const)[rest];
     if (status === undefined) return problem(response, 404, "not_found", "There is nothing here.");
+    const { budget } = (body === "" ? {} : JSON.parse(body)) as { budget?: Partial<GoalResource["budget"]> };
+    if (rest === "/resume" && budget !== undefined) {
+      found.goal = { ...found.goal, status, ended_at: null, budget: { ...found.goal.budget, ...budget } };
+      return sendJson(response, 200, found.goal);
+    }
     if (found.goal.ended_at !== null)
       return problem(response, 409, "conflict", `goal ${found.goal.id} has already ${found.goal.status}.`);
     found.goal = { ...found.goal, status };
@@ -224,6 +239,21 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
   }
 
   return kept;
+}
+
+/** Limits as they were set, of which something was used. */
+function withLimits(request: TenantLimitsRequest): TenantBudgetResource {
+  const of = (period: keyof TenantLimitsRequest) => {
+    const limits = request[period];
+    if (limits === undefined) return null;
+    return {
+      limits: { steps: limits.steps ?? null, tokens: limits.tokens ?? null, usd: limits.usd ?? null },
+      used: { steps: 41, tokens: 1234, usd: 0.5 },
+      held: { steps: 20, tokens: 0, usd: 0 },
+      until: null,
+    };
+  };
+  return { day: of("day"), month: of("month"), total: of("total") };
 }
 
 export function formatEvent(event: EventResource): string {

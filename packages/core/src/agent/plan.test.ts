@@ -35,3 +35,12 @@ test("done needs an answer; without tasks and not done a goal is unsupported whe
   });
   expect(checkPlan(plan([]), known).kind).toBe("nothing");
 });
+
+test("a plan of more tasks than it may have is sent back with both numbers", () => {
+  const tasks = Array.from({ length: 4 }, (_, index) => ({ id: `a${index}` }));
+  expect(checkPlan(plan(tasks), known, 4).kind).toBe("tasks");
+  expect(checkPlan(plan(tasks), known, 3)).toEqual({
+    kind: "invalid",
+    why: expect.stringContaining("has 4 tasks, more than the 3") as string,
+  });
+});

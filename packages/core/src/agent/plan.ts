@@ -1,5 +1,6 @@
 /** Planning as pure functions: what to ask the model, and what its plan is worth. */
 import { outputSpecs, type Plan, type PlannedTask } from "../domain/plan.ts";
+import { defaultPayloadLimits } from "../domain/payload.ts";
 import { section } from "../domain/section.ts";
 import type { Goal } from "../domain/goal.ts";
 import type { ModelRequest, ToolSpec } from "../domain/model.ts";
@@ -64,6 +65,7 @@ export type CheckedPlan =
 export function checkPlan(
   plan: Plan,
   known: { readonly keys: ReadonlySet<string>; readonly tools: ReadonlySet<string> },
+  maxTasks: number = defaultPayloadLimits.planTasks,
 ): CheckedPlan {
   if (plan.done) {
     if (!plan.final_answer.trim())
@@ -76,6 +78,11 @@ export function checkPlan(
       return { kind: "unsupported", why: unsupported[1]?.trim() || "The goal is beyond this model and its tools." };
     return { kind: "nothing", why: plan.final_answer.trim() || "The planner sees nothing more to do." };
   }
+  if (plan.tasks.length > maxTasks)
+    return {
+      kind: "invalid",
+      why: `The plan has ${plan.tasks.length} tasks, more than the ${maxTasks} that it may have: plan the first of them, the rest comes later.`,
+    };
   const ids = new Set<string>();
   for (const task of plan.tasks) {
     if (ids.has(task.id)) return { kind: "invalid", why: `Two tasks have the id "${task.id}".` };

@@ -135,6 +135,10 @@ export type GoalSummary = z.output<typeof goalSummarySchema>;
 export const goalResourceSchema = goalSummarySchema.extend({ tasks: z.array(taskResourceSchema) });
 export type GoalResource = z.output<typeof goalResourceSchema>;
 
+/** `POST /v1/goals/:id/retry`: what was waiting and is due now, tasks by their keys. */
+export const retriedSchema = z.object({ goal: goalResourceSchema, plan: z.boolean(), tasks: z.array(z.string()) });
+export type RetriedResource = z.output<typeof retriedSchema>;
+
 export const listSchema = <Item extends z.ZodType>(item: Item) =>
   z.object({ items: z.array(item), next_cursor: z.string().nullable() });
 
@@ -244,6 +248,43 @@ export const newSignalSchema = z.strictObject({
   task: z.string().min(1).max(64).optional(),
 });
 export type NewSignalRequest = z.input<typeof newSignalSchema>;
+
+const tenantAmounts = { steps: z.int(), tokens: z.int(), usd: z.number() };
+const tenantLimitsSchema = z
+  .strictObject({
+    steps: z.int().min(0).max(1e12).nullable().default(null),
+    tokens: z.int().min(0).max(1e15).nullable().default(null),
+    usd: z.number().min(0).max(1e9).nullable().default(null),
+  })
+  .refine(
+    (limits) => Object.values(limits).some((limit) => limit !== null),
+    "must limit steps, tokens or usd; leave the period out for no limit",
+  );
+
+/** The body of `PUT /v1/budget`: all limits of the tenant. A period that is absent has none. */
+export const tenantLimitsRequestSchema = z.strictObject({
+  day: tenantLimitsSchema.optional(),
+  month: tenantLimitsSchema.optional(),
+  total: tenantLimitsSchema.optional(),
+});
+export type TenantLimitsRequest = z.input<typeof tenantLimitsRequestSchema>;
+
+const tenantPeriodSchema = z.object({
+  limits: z.object({ steps: z.int().nullable(), tokens: z.int().nullable(), usd: z.number().nullable() }),
+  used: z.object(tenantAmounts),
+  /** By goals that go on: what was lent to them and they have not used. */
+  held: z.object(tenantAmounts),
+  /** When it begins anew; null for never. */
+  until: instant.nullable(),
+});
+
+/** `GET /v1/budget`: null for a period without limits. */
+export const tenantBudgetSchema = z.object({
+  day: tenantPeriodSchema.nullable(),
+  month: tenantPeriodSchema.nullable(),
+  total: tenantPeriodSchema.nullable(),
+});
+export type TenantBudgetResource = z.output<typeof tenantBudgetSchema>;
 
 /** RFC 9457, with the fields that are wrong. */
 export const problemSchema = z.object({

@@ -16,6 +16,10 @@ export interface Held {
   readonly money: boolean;
 }
 
+/** Of a tenant's budgets; days and months are of UTC. */
+export const budgetPeriods = ["day", "month", "total"] as const;
+export type BudgetPeriod = (typeof budgetPeriods)[number];
+
 /** Upper bound of a call's price in micro-dollars; null where no price is known. */
 export type PriceCall = (inputTokens: number, outputTokens: number) => number | null;
 

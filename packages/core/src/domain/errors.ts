@@ -30,6 +30,14 @@ export interface ErrorDetails {
   readonly cause?: unknown;
   /** What about the input is wrong, by field: for problem documents. */
   readonly fields?: readonly FieldError[];
+  /** What a call that failed was billed all the same. */
+  readonly billed?: Billed;
+}
+
+export interface Billed {
+  readonly tokens: number;
+  /** null where no price is known. */
+  readonly costMicroUsd: number | null;
 }
 
 export interface FieldError {
@@ -43,6 +51,7 @@ export class OuterloopError extends Error {
   readonly code: ErrorCode;
   readonly retry: Retry;
   readonly fields: readonly FieldError[];
+  readonly billed: Billed | null;
 
   /** @param message what failed, of which id, and what to do about it */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -50,6 +59,7 @@ export class OuterloopError extends Error {
     this.code = code;
     this.retry = details.retry ?? "never";
     this.fields = details.fields ?? [];
+    this.billed = details.billed ?? null;
   }
 }
 

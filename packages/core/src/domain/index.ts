@@ -1,5 +1,6 @@
 export * from "./api.ts";
 export * from "./approval-policy.ts";
+export * from "./backoff.ts";
 export * from "./budget.ts";
 export * from "./citation.ts";
 export * from "./effect.ts";
@@ -9,6 +10,7 @@ export * from "./goal.ts";
 export * from "./ids.ts";
 export * from "./json.ts";
 export * from "./model.ts";
+export * from "./payload.ts";
 export * from "./plan.ts";
 export * from "./poison.ts";
 export * from "./principal.ts";

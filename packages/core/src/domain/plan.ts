@@ -62,7 +62,6 @@ export const planSchema = z.object({
   // Absent is none, but a task that cannot be read makes the plan unreadable: dropping it would drop work.
   tasks: z
     .array(plannedTaskSchema)
-    .max(50)
     .nullish()
     .transform((tasks) => tasks ?? []),
   done: z.boolean(),

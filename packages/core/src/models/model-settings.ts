@@ -1,6 +1,7 @@
 /** What a user may say about models, as plain data; configuration fills it, routing reads it. */
 import { OuterloopError } from "../domain/errors.ts";
 import type { Stage } from "../domain/model.ts";
+import type { PayloadLimits } from "../domain/payload.ts";
 
 export interface ModelSettings {
   /** `provider/model` for every stage; a provider alone takes its default models. */
@@ -20,6 +21,7 @@ export interface ModelSettings {
   readonly requestTimeoutMs?: number | undefined;
   readonly firstTokenTimeoutMs?: number | undefined;
   readonly betweenTokensTimeoutMs?: number | undefined;
+  readonly limits?: Pick<PayloadLimits, "answerBytes" | "toolArgsBytes"> | undefined;
   /** Calls made for one step, the first included. */
   readonly modelTries?: number | undefined;
 }

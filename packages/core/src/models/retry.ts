@@ -6,6 +6,7 @@
  * 3. The signal ends a wait at once.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { backoffMs } from "../domain/backoff.ts";
 import { OuterloopError } from "../domain/errors.ts";
 
 export interface RetryPolicy {
@@ -45,8 +46,7 @@ export function nextWaitMs(
 ): number | undefined {
   if (!(thrown instanceof OuterloopError) || thrown.retry === "never" || tried >= policy.tries) return undefined;
   if (thrown.retry === "backoff") {
-    // Full jitter: callers that failed together do not come back together.
-    return Math.ceil(random() * Math.min(policy.backoffCapMs, policy.firstWaitMs * 2 ** (tried - 1)));
+    return backoffMs({ baseMs: policy.firstWaitMs, capMs: policy.backoffCapMs }, tried - 1, random);
   }
   return thrown.retry.afterMs > policy.longestWaitMs ? undefined : thrown.retry.afterMs;
 }

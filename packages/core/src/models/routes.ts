@@ -5,6 +5,7 @@
 import type { PriceCall } from "../domain/budget.ts";
 import { OuterloopError } from "../domain/errors.ts";
 import { stages, type Model, type Stage } from "../domain/model.ts";
+import { boundAnswer, defaultPayloadLimits } from "../domain/payload.ts";
 import { createAnthropic } from "./anthropic.ts";
 import type { Connection } from "./connection.ts";
 import { createEmbedder } from "./embed-route.ts";
@@ -75,6 +76,7 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
   const offline = choices.every(([, choice]) => choice.provider === "offline");
   const embedder = createEmbedder(settings, openAiConnection(settings, parts), parts.localEmbedder, offline);
   const policy = { ...defaultRetryPolicy, ...(settings.modelTries ? { tries: settings.modelTries } : {}) };
+  const limits = settings.limits ?? defaultPayloadLimits;
   const { random = Math.random, sleep = sleepFor } = parts;
   return {
     embedder,
@@ -89,7 +91,12 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
       });
       const { cacheWriteTokens, ...answer } = response;
       const costMicroUsd = costOf(provider.name, answer.model, answer.usage, cacheWriteTokens);
-      return { ...answer, provider: provider.name, costMicroUsd };
+      const bound = boundAnswer(answer.message, limits);
+      if (!bound.ok)
+        throw new OuterloopError("too_large", `${provider.name}/${answer.model}: ${bound.why}`, {
+          billed: { tokens: answer.usage.inputTokens + answer.usage.outputTokens, costMicroUsd },
+        });
+      return { ...answer, message: bound.message, provider: provider.name, costMicroUsd };
     },
     price: (stage) => (inputTokens, outputTokens) => {
       const { provider, known } = routes[stage];

@@ -2,7 +2,7 @@
  * What surrounds the work on any claim: it is watched and measured, a claim that was lost ends it quietly, and a fault of
  * ours never leaves a claim held by a process that lives on, since nobody would take it over.
  */
-import { messageOf, OuterloopError } from "../domain/errors.ts";
+import { messageOf, OuterloopError, type Retry } from "../domain/errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Committed, Door, Write } from "../store/commit.ts";
@@ -27,8 +27,8 @@ export interface ClaimInWork {
   readonly log: Logger;
   /** Ends the claim for a fault: what `work` threw. */
   readonly giveUp: (reason: string) => Write;
-  /** Gives the claim back, for something outside that was away: work goes on later. */
-  readonly release: (dueInMs: number) => Write;
+  /** Gives the claim back, for something outside that was away: work goes on later, the later the more often it was. */
+  readonly release: (retry: Exclude<Retry, "never">) => Write;
 }
 
 /** How work on a claim ended; `failure` is for people. */
@@ -44,8 +44,6 @@ export interface ClaimParts {
   readonly isolation: Isolation;
 }
 
-/** Before work that met an outage goes on. */
-const outageMs = 3000;
 /** Before a claim that could not be given up is tried again. */
 const retryMs = 5000;
 
@@ -76,7 +74,7 @@ export async function workClaim(
     if (lost.signal.aborted) end = { outcome: "stale", failure: null };
     else if (isOutage(thrown)) {
       log.warn({ event: `${stage}_outage`, error: messageOf(thrown) });
-      await giveUp(door, claim.release(outageMs), draining, log);
+      await giveUp(door, claim.release(thrown.retry), draining, log);
       end = { outcome: "released", failure: null };
     } else {
       const reason = `internal fault: ${messageOf(thrown)}`;
@@ -95,7 +93,7 @@ export async function workClaim(
 }
 
 /** The store, an embedder, a queue: trying again later can help, until the goal's budgets end it. */
-function isOutage(thrown: unknown): boolean {
+function isOutage(thrown: unknown): thrown is OuterloopError & { readonly retry: Exclude<Retry, "never"> } {
   return thrown instanceof OuterloopError && thrown.retry !== "never";
 }
 

@@ -6,6 +6,7 @@ import type { GoalId, LeaseId, TaskId } from "../domain/ids.ts";
 import type { Step } from "../domain/step.ts";
 import type { Task } from "../domain/task.ts";
 import type { Db } from "./database.ts";
+import { restoreTexts } from "./kept-texts.ts";
 import { toGoal, toStep, toTask, type GoalRow, type TaskRecord } from "./rows.ts";
 
 export interface ClaimedTask {
@@ -154,7 +155,7 @@ export async function loadSteps(
     .where("phase", "=", "result")
     .orderBy("seq")
     .execute();
-  return rows.map(toStep);
+  return (await restoreTexts(db, rows)).map(toStep);
 }
 
 /** Puts what is due for these tenants on its way; returns the jobs to add. */

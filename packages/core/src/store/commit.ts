@@ -16,6 +16,7 @@ import { failpoint } from "../failpoints.ts";
 import type { Evidence } from "../domain/plan.ts";
 import type { OnDeadline, WaitKind } from "../domain/wait.ts";
 import type { Db } from "./database.ts";
+import { keepTexts } from "./kept-texts.ts";
 
 export type QueueName = "plan" | "execute" | "reflect";
 
@@ -245,7 +246,7 @@ export interface DoorOptions {
 export function createDoor(db: Db, aftermath: Aftermath, options: DoorOptions): Door {
   async function send(write: Write): Promise<CommitReply> {
     const { rows } = await sql<{ reply: CommitReply }>`
-      SELECT commit_writes(${JSON.stringify(storable([write]))}::jsonb, true, ${options.tenantCap}::integer) AS reply`.execute(
+      SELECT commit_writes(${JSON.stringify([write])}::jsonb, true, ${options.tenantCap}::integer) AS reply`.execute(
       db,
     );
     const reply = rows[0]?.reply;
@@ -254,7 +255,8 @@ export function createDoor(db: Db, aftermath: Aftermath, options: DoorOptions): 
   }
 
   return {
-    async commit(write) {
+    async commit(given) {
+      const write = keepTexts(storable(given));
       const deadline = options.clock() + giveUpAfterMs;
       let waitMs = 50;
       // Ends with an answer, at the deadline, or with a fault that trying again cannot mend.

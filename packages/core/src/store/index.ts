@@ -18,6 +18,7 @@ export { asPrincipal, openDatabase, type Database, type DatabaseOptions, type Db
 export { eventsAfter, newestEvents } from "./events.ts";
 export * from "./goals.ts";
 export { makeRoom, nextCallHold } from "./make-room.ts";
+export { retryGoal, type Retried } from "./retry.ts";
 export * from "./steer.ts";
 export { fireDueWaits, loadEffects, loadWaits, type WaitsOfAttempt } from "./waits.ts";
 export * from "./approvals.ts";
@@ -33,4 +34,5 @@ export * from "./reconcile.ts";
 export { resumeGoal, type MoreBudget } from "./resume.ts";
 export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
-export { journalModelCall, type JournaledModelCall } from "./step-rows.ts";
+export { listTenantBudgets, replaceTenantBudgets, type TenantBudget, type TenantLimits } from "./tenant-budget.ts";
+export { journalModelCall, settleBilled, type JournaledModelCall } from "./step-rows.ts";

@@ -10,6 +10,7 @@ import { loadTexts } from "./blobs.ts";
 import { loadSteps } from "./claims.ts";
 import { asPrincipal, type Db } from "./database.ts";
 import { sha256 } from "./ids.ts";
+import { restoreTexts } from "./kept-texts.ts";
 import { toStep, type StepRecord } from "./rows.ts";
 
 export interface StepFilter {
@@ -20,8 +21,8 @@ export interface StepFilter {
 }
 
 export async function listSteps(db: Db, principal: Principal, filter: StepFilter): Promise<StepRecord[]> {
-  return asPrincipal(db, principal, (trx) =>
-    trx
+  return asPrincipal(db, principal, async (trx) => {
+    const rows = await trx
       .selectFrom("steps")
       .selectAll()
       .where("goal_id", "=", filter.goalId)
@@ -29,8 +30,9 @@ export async function listSteps(db: Db, principal: Principal, filter: StepFilter
       .where("number", ">", filter.after)
       .orderBy("number")
       .limit(filter.limit)
-      .execute(),
-  );
+      .execute();
+    return restoreTexts(trx, rows);
+  });
 }
 
 /** A step's id says where it is: `subject.attempt.seq`. */
@@ -81,7 +83,7 @@ export async function getStep(db: Db, principal: Principal, id: string): Promise
             .where("tenant_id", "=", principal.tenantId)
             .executeTakeFirst();
     if (goal === undefined) return undefined;
-    const row = await trx
+    const kept = await trx
       .selectFrom("steps")
       .selectAll()
       .where("retention", "=", goal.retention)
@@ -91,7 +93,8 @@ export async function getStep(db: Db, principal: Principal, id: string): Promise
       .where("seq", "=", Number(seq))
       .orderBy("phase", "desc")
       .executeTakeFirst();
-    if (row === undefined) return undefined;
+    if (kept === undefined) return undefined;
+    const row = (await restoreTexts(trx, [kept]))[0]!;
     if (row.kind !== "model") return { row, request: null };
     const steps = await loadSteps(trx, goal, subject, row.attempt);
     const step = toStep(row) as ModelStep;

@@ -142,7 +142,7 @@ async function reopen(trx: Trx, goal: GoalRow, more: MoreBudget): Promise<Steere
     .where("id", "=", goal.id)
     .execute();
   await raise(trx, goal, more);
-  const { rows } = await sql<{ spent: string[] | null }>`SELECT lend_to_goal(${goal.id}, 1, 1, 0) AS spent`.execute(
+  const { rows } = await sql<{ spent: string[] | null }>`SELECT lend_to_goal(${goal.id}, 1, 1, 1) AS spent`.execute(
     trx,
   );
   const period = rows[0]?.spent?.[1];

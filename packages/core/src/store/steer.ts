@@ -15,15 +15,15 @@ export type Steered =
   | { readonly kind: "gone" };
 
 /** Locks the goal in a statement of its own, then lets `move` decide with what it sees (W1). */
-export async function steer(
+export async function steer<Result = Steered>(
   db: Db,
   principal: Principal,
   id: GoalId,
-  move: (trx: Trx, goal: GoalRow) => Promise<Steered>,
-): Promise<Steered> {
+  move: (trx: Trx, goal: GoalRow) => Promise<Result>,
+): Promise<Result | { readonly kind: "gone" }> {
   return asPrincipal(db, principal, async (trx) => {
     const goal = await lockGoal(trx, principal, id);
-    return goal === undefined ? { kind: "gone" } : move(trx, goal);
+    return goal === undefined ? ({ kind: "gone" } as const) : move(trx, goal);
   });
 }
 

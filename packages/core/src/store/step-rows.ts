@@ -1,5 +1,6 @@
 /** From a call that was made to what a commit journals of it. */
 import { describeRequest } from "../domain/request-refs.ts";
+import type { OuterloopError } from "../domain/errors.ts";
 import type { NewEvent } from "../domain/event.ts";
 import type { ModelRequest, ModelResponse } from "../domain/model.ts";
 import type { MessageRef, ModelStep, StepStage } from "../domain/step.ts";
@@ -88,4 +89,11 @@ export function journalModelCall(
       },
     },
   };
+}
+
+/** What a call that failed costs its budgets: nothing, unless it was billed all the same. */
+export function settleBilled({ billed }: Pick<OuterloopError, "billed">): Settlement {
+  if (billed === null) return { steps: 0, tokens: 0, cost_micro_usd: 0, cost_unknown: false };
+  const { tokens, costMicroUsd } = billed;
+  return { steps: 1, tokens, cost_micro_usd: costMicroUsd ?? 0, cost_unknown: costMicroUsd === null };
 }

@@ -11,6 +11,8 @@ import {
   maxSignalBytes,
   newSignalSchema,
   resumeSchema,
+  retriedSchema,
+  retryGoal,
   storableText,
   type GoalId,
   type Principal,
@@ -94,6 +96,31 @@ export function steerRoutes({ db, bus, dispatch }: IngressParts): readonly AnyRo
         const steered = await resumeGoal(db, principal, id, { steps, wallMs, tokens, microUsd });
         if (steered.kind === "moved") wake(principal);
         return answer(principal, id, steered);
+      },
+    ),
+    defineRoute(
+      {
+        method: "post",
+        path: "/v1/goals/{id}/retry",
+        name: "retryGoal",
+        summary:
+          "Try again now what of a goal waits because a model or a service was away. Says what it was; 409 where nothing waits.",
+        role: "operator",
+        body: { schema: z.strictObject({}), required: false, maxBytes },
+        answers: {
+          200: { description: "What is due now.", schema: ["Retried", retriedSchema] },
+          409: answers[409],
+        },
+      },
+      async ({ principal, params }) => {
+        const id = await goalIdOf(db, principal, params["id"]!);
+        const retried = await retryGoal(db, principal, id);
+        if (retried.kind === "gone") throw noSuchGoal(id);
+        if (retried.kind === "refused") throw new OuterloopError("conflict", `${retried.why}.`);
+        wake(principal);
+        const view = await getGoal(db, principal, id);
+        if (view === undefined) throw noSuchGoal(id);
+        return json({ goal: toGoalResource(view.goal, view.tasks), plan: retried.plan, tasks: retried.tasks });
       },
     ),
     defineRoute(

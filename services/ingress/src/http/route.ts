@@ -28,7 +28,7 @@ export interface BodyContract<Body> {
 }
 
 export interface Contract<Query, Headers, Body> {
-  readonly method: "get" | "post";
+  readonly method: "get" | "post" | "put";
   /** As OpenAPI writes it; a parameter named `path` takes the rest of the path. */
   readonly path: string;
   readonly name: string;
