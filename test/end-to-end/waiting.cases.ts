@@ -297,6 +297,9 @@ export function waitingCases(size: Size): void {
       const [waits] = (await deployment.client.goals.get(id)).tasks;
       expect(waits).toMatchObject({ status: "waiting", waiting_on: [{ kind: "timer", name: "model" }] });
       expect(Date.parse(waits!.waiting_on![0]!.deadline_at) - Date.now()).toBeGreaterThan(3_500_000);
+      // By hand it is asked again at once, and says the same.
+      expect(await deployment.client.goals.retry(id)).toMatchObject({ tasks: ["t1"] });
+      await until(id, isWaiting(2));
       await deployment.client.goals.cancel(id);
     }, 60_000);
 

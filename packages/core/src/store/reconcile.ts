@@ -22,16 +22,19 @@ export interface StuckJob {
   readonly job: string;
 }
 
-/** Jobs that were sent a while ago and of which nobody took the work up: their queue may have lost them. */
+/**
+ * Jobs that were sent a while ago and of which nobody took the work up: their queue may have lost them. A sample where there
+ * are more than `limit`, so that a backlog whose jobs are all there hides none that is not.
+ */
 export async function findUnclaimedJobs(db: Db, graceMs: number, limit: number): Promise<StuckJob[]> {
   const { rows } = await sql<StuckJob>`
     SELECT 'plan' AS queue, job_id AS job FROM (
       SELECT job_id FROM goals WHERE status IN ('queued', 'planning', 'running') AND lease_id IS NULL AND dispatched_at < clock_timestamp() - make_interval(secs => ${graceMs / 1000})
-        AND due_at <= clock_timestamp() LIMIT ${limit}) plans
+        AND due_at <= clock_timestamp() ORDER BY random() LIMIT ${limit}) plans
     UNION ALL
     SELECT DISTINCT CASE status WHEN 'reflecting' THEN 'reflect' ELSE 'execute' END, job_id FROM (
       SELECT status, job_id FROM tasks WHERE dispatched_at IS NOT NULL AND dispatched_at < clock_timestamp() - make_interval(secs => ${graceMs / 1000})
-        AND lease_id IS NULL AND status IN ('ready', 'running', 'reflecting') AND due_at <= clock_timestamp() LIMIT ${limit}) stuck`.execute(
+        AND lease_id IS NULL AND status IN ('ready', 'running', 'reflecting') AND due_at <= clock_timestamp() ORDER BY random() LIMIT ${limit}) stuck`.execute(
     db,
   );
   return rows;
@@ -46,6 +49,7 @@ export async function forgetJobs(db: Db, jobs: readonly StuckJob[]): Promise<voi
       .updateTable("goals")
       .set({ dispatched_at: null })
       .where("job_id", "in", plans)
+      .where("status", "in", ["queued", "planning", "running"])
       .where("lease_id", "is", null)
       .where("dispatched_at", "is not", null)
       .execute();
