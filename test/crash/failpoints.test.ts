@@ -98,8 +98,8 @@ async function forgetQueues(deployment: Deployment): Promise<void> {
 }
 
 const kills = isFull ? 20 : 1;
-/** In `npm test` one place of each kind; all of them are hit by the full run. */
-const quickly: ReadonlySet<FailpointName> = new Set(["commit.applied", "plan.committed", "reconcile.dispatched"]);
+/** In `npm test` one place each of a write, a plan and a call that reaches out; all of them are hit by the full run. */
+const quickly = new Set(["commit.applied executor", "plan.committed planner", "effect.sent executor"]);
 
 describeWithServers("a process that dies between two effects", () => {
   let sink: Sink;
@@ -112,7 +112,7 @@ describeWithServers("a process that dies between two effects", () => {
     await sink?.close();
   }, 60_000);
 
-  for (const place of places.filter(({ name }) => isFull || quickly.has(name))) {
+  for (const place of places.filter(({ name, service }) => isFull || quickly.has(`${name} ${service}`))) {
     test(
       `at ${place.name} in the ${place.service}, ${kills} times: all goals end, each effect once`,
       async () => {
