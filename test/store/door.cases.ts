@@ -703,7 +703,7 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
           fence,
           events: [{ type: "step.model", data: {} }],
         }),
-      ).toEqual({ outcome: "won", goalStatus: "paused", spent: null });
+      ).toMatchObject({ outcome: "won", goalStatus: "paused", spent: null });
       expect((await claimTasks(driver.db, goal, "execute", [ids["t2"]!], driver.lease, 1)).claimed).toEqual([]);
       await driver.door.commit({ id: createId("write"), goal, task: ids["t1"]!, fence, move: { to: "released" } });
       await resumeGoal(driver.db, operator, goal);

@@ -1,4 +1,6 @@
 import { openDatabase } from "@outerloop/core";
+import { budgetCases } from "./budget.cases.ts";
 import { doorCases } from "./door.cases.ts";
 
 doorCases("the embedded database", () => openDatabase({ kind: "embedded", folder: null }));
+budgetCases("the embedded database", () => openDatabase({ kind: "embedded", folder: null }));

@@ -1,9 +1,11 @@
 import { openDatabase } from "@outerloop/core";
 import { cloneDatabase, describeWithServers } from "../support/servers.ts";
+import { budgetCases } from "./budget.cases.ts";
 import { doorCases } from "./door.cases.ts";
 
-describeWithServers("PostgreSQL", () =>
-  doorCases("PostgreSQL", async () =>
-    openDatabase({ kind: "server", url: (await cloneDatabase()).url, maxConnections: 8, applicationName: "door" }),
-  ),
-);
+describeWithServers("PostgreSQL", () => {
+  const open = async () =>
+    openDatabase({ kind: "server", url: (await cloneDatabase()).url, maxConnections: 8, applicationName: "door" });
+  doorCases("PostgreSQL", open);
+  budgetCases("PostgreSQL", open);
+});

@@ -161,7 +161,7 @@ export function waitRow(kind: WaitRow["kind"], seq: number, more: Partial<WaitRo
 export async function brokenInvariants(db: Db): Promise<readonly string[]> {
   const { rows } = await sql<{ broken: string }>`
     WITH live AS (
-      SELECT goal_id, count(*) FILTER (WHERE status IN ('pending', 'ready', 'running', 'waiting', 'reflecting')) AS n, coalesce(sum(steps_reserved), 0) AS reserved FROM tasks GROUP BY 1
+      SELECT goal_id, count(*) FILTER (WHERE status IN ('pending', 'ready', 'running', 'waiting', 'reflecting')) AS n, coalesce(sum(steps_reserved), 0) AS reserved, coalesce(sum(tokens_reserved), 0) AS tokens, coalesce(sum(cost_reserved), 0) AS cost FROM tasks GROUP BY 1
     ), needs AS (
       SELECT d.task_id, count(*) FILTER (WHERE b.status <> 'done') AS n, count(*) FILTER (WHERE b.status IN ('failed', 'abandoned', 'cancelled')) AS dead, count(*) FILTER (WHERE b.status = 'split') AS split
       FROM task_dependencies d JOIN tasks b ON b.id = d.depends_on GROUP BY 1
@@ -169,6 +169,14 @@ export async function brokenInvariants(db: Db): Promise<readonly string[]> {
     SELECT format('goal %s counts %s live tasks, there are %s', g.id, g.live_tasks, coalesce(l.n, 0)) AS broken FROM goals g LEFT JOIN live l ON l.goal_id = g.id WHERE g.live_tasks <> coalesce(l.n, 0)
     UNION ALL SELECT format('goal %s has %s steps reserved, its tasks and planner %s', g.id, g.steps_reserved, coalesce(l.reserved, 0) + g.plan_reserved) FROM goals g LEFT JOIN live l ON l.goal_id = g.id
       WHERE g.ended_at IS NULL AND g.steps_reserved <> coalesce(l.reserved, 0) + g.plan_reserved
+    UNION ALL SELECT format('goal %s has %s tokens and %s micro-dollars reserved, its tasks and planner %s and %s', g.id, g.tokens_reserved, g.cost_reserved, coalesce(l.tokens, 0) + g.plan_tokens_reserved, coalesce(l.cost, 0) + g.plan_cost_reserved)
+      FROM goals g LEFT JOIN live l ON l.goal_id = g.id
+      WHERE g.tokens_reserved <> coalesce(l.tokens, 0) + g.plan_tokens_reserved OR g.cost_reserved <> coalesce(l.cost, 0) + g.plan_cost_reserved
+    UNION ALL SELECT format('goal %s reserved %s tokens and %s micro-dollars over its budget', id, tokens_reserved, cost_reserved) FROM goals
+      WHERE tokens_reserved > greatest(budget_tokens - tokens_used, 0) OR cost_reserved > greatest(budget_micro_usd - cost_micro_usd, 0)
+    UNION ALL SELECT format('tenant %s lent %s steps and %s tokens of %s, its goals hold %s and %s', u.tenant_id, u.steps, u.tokens, u.period, sum(g.lent_steps - g.steps_used), sum(g.lent_tokens - g.tokens_used))
+      FROM tenant_budget_use u JOIN goals g ON g.tenant_id = u.tenant_id AND g.lent_at >= u.since GROUP BY u.tenant_id, u.period, u.steps, u.tokens
+      HAVING u.steps < sum(greatest(g.lent_steps - g.steps_used, 0)) OR u.tokens < sum(greatest(g.lent_tokens - g.tokens_used, 0))
     UNION ALL SELECT format('goal %s used %s and reserved %s of %s steps', id, steps_used, steps_reserved, budget_steps) FROM goals WHERE steps_used + steps_reserved > budget_steps
     UNION ALL SELECT format('goal %s runs with nothing live and no plan wanted', id) FROM goals WHERE status = 'running' AND live_tasks = 0 AND plan_wanted = 0
     UNION ALL SELECT format('task %s (%s) counts %s blockers, there are %s', t.id, t.status, t.blockers, coalesce(n.n, 0)) FROM tasks t LEFT JOIN needs n ON n.task_id = t.id
@@ -186,7 +194,9 @@ export async function brokenInvariants(db: Db): Promise<readonly string[]> {
     UNION ALL SELECT format('wait %s is open, its task is %s', w.id, t.status) FROM waits w JOIN tasks t ON t.id = w.task_id WHERE w.status = 'open' AND t.status NOT IN ('running', 'waiting', 'reflecting')
     UNION ALL SELECT format('goal %s sleeps while it works', id) FROM goals g WHERE asleep_at IS NOT NULL AND ended_at IS NULL
       AND (status <> 'running' OR EXISTS (SELECT FROM tasks t WHERE t.goal_id = g.id AND t.status IN ('ready', 'running', 'reflecting')))
-    UNION ALL SELECT format('goal %s ended %s times', goal_id, count(*)) FROM events WHERE type IN ('goal.succeeded', 'goal.failed', 'goal.abandoned', 'goal.cancelled') GROUP BY goal_id HAVING count(*) > 1`.execute(
+    UNION ALL SELECT format('goal %s ended %s times', goal_id, ends) FROM (
+      SELECT goal_id, count(*) FILTER (WHERE type IN ('goal.succeeded', 'goal.failed', 'goal.abandoned', 'goal.cancelled')) AS ends,
+        count(*) FILTER (WHERE type = 'goal.resumed' AND data ? 'budget') AS resumed FROM events GROUP BY 1) e WHERE ends > 1 + resumed`.execute(
     db,
   );
   return rows.map((row) => row.broken);

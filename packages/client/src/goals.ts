@@ -12,6 +12,7 @@ import {
   type GoalStatus,
   type GoalSummary,
   type NewGoalRequest,
+  type ResumeRequest,
   type StepResource,
 } from "@outerloop/core/domain";
 import type { Call, Http } from "./http.ts";
@@ -47,7 +48,8 @@ export interface Goals {
   ): Promise<Page<GoalSummary>>;
   cancel(id: string, reason?: string, options?: CallOptions): Promise<GoalResource>;
   pause(id: string, options?: CallOptions): Promise<GoalResource>;
-  resume(id: string, options?: CallOptions): Promise<GoalResource>;
+  /** Lets a paused goal go on, or one that failed on a budget with more of it: `budget` names new totals. */
+  resume(id: string, request?: ResumeRequest, options?: CallOptions): Promise<GoalResource>;
   /** Safe to call on a bad line, as `create` is. */
   signal(
     id: string,
@@ -97,7 +99,7 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
     cancel: (id, reason, options = {}) =>
       steer(id, "cancel", reason === undefined ? {} : { reason }, options, { tries }),
     pause: (id, options = {}) => steer(id, "pause", {}, options, { tries }),
-    resume: (id, options = {}) => steer(id, "resume", {}, options, { tries }),
+    resume: (id, request = {}, options = {}) => steer(id, "resume", request, options, { tries }),
     signal: (id, signal, { idempotencyKey = randomUUID(), ...options } = {}) =>
       steer(id, "signals", signal, options, { headers: { "idempotency-key": idempotencyKey }, tries }),
     steps: (id, options = {}) =>

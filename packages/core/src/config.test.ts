@@ -40,3 +40,21 @@ test("skill modules are a list by commas, and none when it is empty", () => {
   ]);
   expect(readConfig({ OUTERLOOP_SKILL_MODULES: "" }).skillModules).toEqual([]);
 });
+
+test("every external call waits for a person, unless its tool is listed; the policy's version follows the list", () => {
+  const policyOf = (listed: string) => readConfig({ OUTERLOOP_AUTO_APPROVE: listed }).policy;
+  expect(policyOf("").autoApprove).toEqual(new Set());
+  expect(policyOf(" b, a,a ,").autoApprove).toEqual(new Set(["a", "b"]));
+  expect(policyOf("*").autoApprove).toBe("all");
+  expect(policyOf("a,b").version).toBe(policyOf("b , a").version);
+  expect(policyOf("a").version).not.toBe(policyOf("").version);
+  expect(() => policyOf("send mail; drop")).toThrow(/OUTERLOOP_AUTO_APPROVE: must be tool names/);
+});
+
+test("an approval waits a week and is rejected then, unless set otherwise", () => {
+  expect(readConfig({}).policy).toMatchObject({ deadlineMs: 604_800_000, onDeadline: "reject" });
+  expect(
+    readConfig({ OUTERLOOP_APPROVAL_DEADLINE_MS: "5000", OUTERLOOP_ON_APPROVAL_DEADLINE: "fail" }).policy,
+  ).toMatchObject({ deadlineMs: 5000, onDeadline: "fail" });
+  expect(() => readConfig({ OUTERLOOP_APPROVAL_DEADLINE_MS: "10" })).toThrow(/OUTERLOOP_APPROVAL_DEADLINE_MS/);
+});

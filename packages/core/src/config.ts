@@ -55,6 +55,9 @@ const schema = z.object({
   OUTERLOOP_PLANNER_SLOTS: count(4, 1, 1000),
   OUTERLOOP_EXECUTOR_SLOTS: count(8, 1, 1000),
   OUTERLOOP_REFLECTOR_SLOTS: count(8, 1, 1000),
+  OUTERLOOP_ISOLATED_RUNS: count(2, 1, 100),
+  OUTERLOOP_ISOLATED_HEAP_MB: count(1024, 64, 1_000_000),
+  OUTERLOOP_STUCK_LEASES: count(2, 0, 1000),
   OUTERLOOP_TENANT_IN_FLIGHT: count(500, 1, 100_000),
   OUTERLOOP_LEASE_MS: count(10_000, 500, 600_000),
   OUTERLOOP_RECONCILE_MS: count(0, 0, 600_000),
@@ -73,6 +76,9 @@ const schema = z.object({
   ),
   OUTERLOOP_MAX_BODY_BYTES: count(96 * 1024 * 1024, 1024, 2_000_000_000),
   OUTERLOOP_MAX_WATCHERS: count(2000, 1, 1_000_000),
+  OUTERLOOP_RECENT_EVENTS: count(1000, 1, 1_000_000),
+  OUTERLOOP_RECENT_EVENTS_TTL_MS: count(3_600_000, 1000, 604_800_000),
+  OUTERLOOP_EVENT_CACHE_BYTES: count(64 * 1024 * 1024, 0, 100_000_000_000),
   OUTERLOOP_FAILPOINT: optional.transform((value, context) => {
     if (value === undefined) return null;
     const failpoint = parseFailpoint(value);
@@ -98,6 +104,12 @@ export interface Config {
   readonly migrate: boolean;
   readonly logLevel: string | null;
   readonly slots: { readonly planner: number; readonly executor: number; readonly reflector: number };
+  /** Child processes at once for work that may end its process. */
+  readonly isolatedRuns: number;
+  /** Of such a child's heap. */
+  readonly isolatedHeapMb: number;
+  /** Lease periods after which a worker that stands still ends itself; 0 for never. */
+  readonly stuckLeases: number;
   readonly tenantInFlight: number;
   readonly leaseMs: number;
   readonly reconcileMs: number;
@@ -116,6 +128,10 @@ export interface Config {
   readonly maxBodyBytes: number;
   /** Open event streams of one process. */
   readonly maxWatchers: number;
+  /** Of each goal in Redis: how many, and for how long after the last. */
+  readonly recentEvents: { readonly length: number; readonly ttlMs: number };
+  /** Events that ingress keeps for those who watch. */
+  readonly eventCacheBytes: number;
   /** Whether /metrics needs no key, for a scraper inside a closed network. */
   readonly metricsOpen: boolean;
   /** For tests: where this process dies. */
@@ -157,6 +173,9 @@ export function readConfig(
       executor: values.OUTERLOOP_EXECUTOR_SLOTS,
       reflector: values.OUTERLOOP_REFLECTOR_SLOTS,
     },
+    isolatedRuns: values.OUTERLOOP_ISOLATED_RUNS,
+    isolatedHeapMb: values.OUTERLOOP_ISOLATED_HEAP_MB,
+    stuckLeases: values.OUTERLOOP_STUCK_LEASES,
     tenantInFlight: values.OUTERLOOP_TENANT_IN_FLIGHT,
     leaseMs: values.OUTERLOOP_LEASE_MS,
     // An embedded database has no queue that could be lost and no other process that could die: it is looked at less often.
@@ -179,6 +198,8 @@ export function readConfig(
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
     maxWatchers: values.OUTERLOOP_MAX_WATCHERS,
+    recentEvents: { length: values.OUTERLOOP_RECENT_EVENTS, ttlMs: values.OUTERLOOP_RECENT_EVENTS_TTL_MS },
+    eventCacheBytes: values.OUTERLOOP_EVENT_CACHE_BYTES,
     metricsOpen: values.OUTERLOOP_METRICS_OPEN === "true",
     failpoint: values.OUTERLOOP_FAILPOINT,
     models: {

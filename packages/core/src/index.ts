@@ -7,6 +7,7 @@ export { createMemory, type Memory } from "./memory/memory.ts";
 export { createMetrics, type Metrics } from "./metrics.ts";
 export * from "./models/index.ts";
 export * from "./queue/index.ts";
+export { runIsolated } from "./isolated.ts";
 export { runService, stopSignal } from "./service.ts";
 export { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 export * from "./store/index.ts";

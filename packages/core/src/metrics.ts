@@ -15,6 +15,8 @@ export interface Metrics {
   readonly deafWorkers: Counter<"queue">;
   readonly staleClaims: Counter<"stage">;
   readonly reconciled: Counter<"what">;
+  readonly isolatedRuns: Counter<"stage" | "outcome">;
+  readonly poison: Counter<"stage">;
 }
 
 export function createMetrics(): Metrics {
@@ -88,6 +90,18 @@ export function createMetrics(): Metrics {
       name: "outerloop_reconciled_total",
       help: "What the reconciler mended",
       labelNames: ["what"],
+      registers,
+    }),
+    isolatedRuns: new Counter({
+      name: "outerloop_isolated_runs_total",
+      help: "Work that had outlived its processes and ran alone, by how that ended; released found no place",
+      labelNames: ["stage", "outcome"],
+      registers,
+    }),
+    poison: new Counter({
+      name: "outerloop_poison_found_total",
+      help: "Tasks and plans that were failed because they end the process that runs them",
+      labelNames: ["stage"],
       registers,
     }),
   };

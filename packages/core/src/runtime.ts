@@ -17,17 +17,21 @@ import { createOfflineProvider } from "./models/offline/index.ts";
 import { addJobs, openQueueBackend, type QueueBackend } from "./queue/backend.ts";
 import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
 import { openEventBus, type EventBus } from "./queue/event-bus.ts";
+import { createChildIsolation } from "./queue/child-isolation.ts";
+import { noIsolation, type Isolation } from "./queue/isolation.ts";
+import { createLoneIsolation } from "./queue/lone-isolation.ts";
 import { startReconciler } from "./queue/reconciler.ts";
 import { startTimekeeper } from "./queue/timekeeper.ts";
 import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
-import { dispatchDue } from "./store/claims.ts";
+import { dispatchDue, releaseOwnClaims } from "./store/claims.ts";
 import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
-import { dropAllLeases, dropLease, dropOldLeases, renewLease } from "./store/leases.ts";
+import { dropAllLeases, dropLease, dropOldLeases, leaseLeftMs, renewLease } from "./store/leases.ts";
 import { tenantsWithDueWork } from "./store/reconcile.ts";
 import { ensurePartitions, migrate } from "./store/migrate.ts";
 import { oldestSentMs } from "./store/oldest-work.ts";
+import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 export interface Runtime {
   readonly config: Config;
@@ -41,6 +45,7 @@ export interface Runtime {
   readonly memory: Memory;
   readonly models: Models;
   readonly metrics: Metrics;
+  readonly isolation: Isolation;
   readonly lease: LeaseId;
   /** Whether the lease certainly stands, as far as this process can know without asking: checked right before something is sent. */
   leaseHolds(): boolean;
@@ -61,14 +66,19 @@ export interface RuntimeOptions {
   readonly logLevel?: string;
   /** Whether this process has watchers to serve. */
   readonly listens?: boolean;
+  /** Of the process that this one works for, on one claim (W8): it renews the lease and does all upkeep. */
+  readonly lease?: LeaseId;
 }
 
 const upkeepEveryMs = 3_600_000;
 const embeddedLeaseMs = 120_000;
 /** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
 const leaseMargin = 0.8;
+/** One claim's work has few statements at a time. */
+const childConnections = 4;
 
 export async function openRuntime(config: Config, options: RuntimeOptions): Promise<Runtime> {
+  const isChild = options.lease !== undefined;
   const log = createLogger(options.service, config.logLevel ?? options.logLevel ?? "info", options.logTo ?? 1);
   if (config.failpoint !== null) log.warn({ event: "failpoint_armed", ...config.failpoint });
   armFailpoint(config.failpoint);
@@ -90,15 +100,16 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
         : {
             kind: "server",
             url: config.databaseUrl,
-            maxConnections: config.dbConnections,
+            maxConnections: isChild ? childConnections : config.dbConnections,
             statementMs: config.dbTimeoutMs,
             applicationName: `outerloop-${options.service}`,
           },
     );
     closers.push(() => database.close());
     const { db } = database;
-    if (config.migrate) for (const line of await migrateAll(database)) log.info({ event: "migration", what: line });
-    await ensurePartitions(db);
+    if (config.migrate && !isChild)
+      for (const line of await migrateAll(database)) log.info({ event: "migration", what: line });
+    if (!isChild) await ensurePartitions(db);
 
     const queue = await openQueueBackend(database, {
       redisUrl: config.redisUrl,
@@ -110,70 +121,97 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     const bus = await openEventBus(
       database,
       (purpose) => queue.connectRedis(purpose),
-      config.queuePrefix,
-      options.listens ?? false,
+      { prefix: config.queuePrefix, listens: options.listens ?? false, recent: config.recentEvents },
       log,
     );
     closers.push(() => bus.close());
 
-    const lease = createId("lease");
+    const lease = options.lease ?? createId("lease");
     if (database.kind === "embedded") await dropAllLeases(db);
     // Nobody else can take an embedded database's work over, so there is no haste.
     const leaseMs = database.kind === "embedded" ? Math.max(config.leaseMs, embeddedLeaseMs) : config.leaseMs;
     const holder = { id: lease, service: options.service, host: hostname(), pid: process.pid };
-    /** When the last renewal that succeeded was begun, by a clock that goes on while a process is stopped. */
-    let renewedAt = -Infinity;
-    const renew = async () => {
+    /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */
+    let heldAt = -Infinity;
+    const hold = async () => {
       const begunAt = performance.now();
-      await renewLease(db, holder, leaseMs);
-      renewedAt = begunAt;
+      // A child stands on its parent's lease.
+      const leftMs = isChild ? await leaseLeftMs(db, lease) : leaseMs;
+      if (!isChild) await renewLease(db, holder, leaseMs);
+      heldAt = begunAt - (leaseMs - leftMs);
     };
-    await renew();
+    await hold();
     const heartbeat = setInterval(
       () =>
-        void renew().catch((thrown: unknown) => log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) })),
+        void hold().catch((thrown: unknown) => log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) })),
       leaseMs / 4,
     );
-    closers.push(() => {
+    closers.push(async () => {
       clearInterval(heartbeat);
-      return dropLease(db, lease);
+      if (isChild) return;
+      await releaseOwnClaims(db, lease);
+      await dropLease(db, lease);
     });
+    let watchdog: Watchdog | undefined;
+    const watchOverSelf = () => {
+      watchdog ??= startWatchdog(config.stuckLeases * leaseMs, log);
+    };
+    if (isChild) watchOverSelf();
+    closers.push(async () => watchdog?.stop());
 
     const metrics = createMetrics();
     const send = (jobs: readonly DueJob[]) =>
       addJobs(queue, jobs).catch((thrown: unknown) =>
         log.warn({ event: "jobs_not_sent", jobs: jobs.length, error: messageOf(thrown) }),
       );
-    const claims = startClaimWatch(db, lease, log);
+    const claims = startClaimWatch(db, lease, log, !isChild);
     closers.push(async () => claims.stop());
-    const reconciler = startReconciler(
-      { db, queue, tenantCap: config.tenantInFlight, metrics },
-      config.reconcileMs,
-      log,
-    );
-    closers.push(() => reconciler.stop());
-    const timekeeper = startTimekeeper(
-      {
-        db,
-        onFired: async (events, count) => {
-          metrics.reconciled.inc({ what: "wait" }, count);
-          for (const [goalId, newest] of Object.entries(events)) bus.publish(goalId, newest);
-          for (const tenant of await tenantsWithDueWork(db))
-            await send(await dispatchDue<DueJob>(db, tenant, config.tenantInFlight, 64));
+    if (!isChild) {
+      const reconciler = startReconciler(
+        {
+          db,
+          queue,
+          tenantCap: config.tenantInFlight,
+          metrics,
+          events: (goalId, newest) => bus.publish(goalId, newest),
         },
-      },
-      log,
-    );
-    closers.push(() => timekeeper.stop());
-    const upkeep = setInterval(
-      () =>
-        void Promise.all([ensurePartitions(db), dropOldLeases(db)]).catch((thrown: unknown) =>
-          log.warn({ event: "upkeep_failed", error: messageOf(thrown) }),
-        ),
-      upkeepEveryMs,
-    );
-    upkeep.unref();
-    closers.push(async () => clearInterval(upkeep));
+        config.reconcileMs,
+        log,
+      );
+      closers.push(() => reconciler.stop());
+      const timekeeper = startTimekeeper(
+        {
+          db,
+          onFired: async (events, count) => {
+            metrics.reconciled.inc({ what: "wait" }, count);
+            for (const [goalId, newest] of Object.entries(events)) bus.publish(goalId, newest);
+            for (const tenant of await tenantsWithDueWork(db))
+              await send(await dispatchDue<DueJob>(db, tenant, config.tenantInFlight, 64));
+          },
+        },
+        log,
+      );
+      closers.push(() => timekeeper.stop());
+      const upkeep = setInterval(
+        () =>
+          void Promise.all([ensurePartitions(db), dropOldLeases(db)]).catch((thrown: unknown) =>
+            log.warn({ event: "upkeep_failed", error: messageOf(thrown) }),
+          ),
+        upkeepEveryMs,
+      );
+      upkeep.unref();
+      closers.push(async () => clearInterval(upkeep));
+    }
+    const isolationParts = { db, lease, log, metrics };
+    const isolation = isChild
+      ? noIsolation
+      : database.kind === "embedded"
+        ? createLoneIsolation(isolationParts)
+        : createChildIsolation(isolationParts, {
+            maxChildren: config.isolatedRuns,
+            maxHeapMb: config.isolatedHeapMb,
+            logTo: options.logTo ?? 1,
+          });
 
     const workers: WorkerShell[] = [];
     closers.push(() => Promise.all(workers.map((worker) => worker.drain())));
@@ -187,8 +225,9 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       claims,
       models,
       metrics,
+      isolation,
       lease,
-      leaseHolds: () => performance.now() - renewedAt < leaseMs * leaseMargin,
+      leaseHolds: () => performance.now() - heldAt < leaseMs * leaseMargin,
       createId,
       send,
       door: createDoor(
@@ -210,10 +249,11 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
           (thrown: unknown) => log.warn({ event: "dispatch_failed", error: messageOf(thrown) }),
         ),
       startWorker(name, handler, slots) {
+        watchOverSelf();
         const worker = startWorker(
           { backend: queue, log, metrics, oldestSentMs: () => oldestSentMs(db, name) },
           handler,
-          { queue: name, slots, drainMs: config.drainMs },
+          { queue: name, slots, drainMs: config.drainMs, beforeClaim: isolation.beforeClaim },
         );
         workers.push(worker);
         return worker;

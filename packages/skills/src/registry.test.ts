@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { OuterloopError, type Skill } from "@outerloop/core/domain";
+import { OuterloopError, type ExternalTool, type Skill, type ToolOutcome } from "@outerloop/core/domain";
 import { createBuiltInSkills } from "./built-in.ts";
 import { createRegistry, maxResultChars } from "./registry.ts";
 import { createMemoryContext } from "./testing/memory-context.ts";
 import { defineTool } from "./tool.ts";
+import { createWaitingSkill } from "./waiting/index.ts";
 
 function skillOf(name: string, run: (text: string, signal: AbortSignal) => Promise<string>, timeoutMs = 1000): Skill {
   const tool = defineTool({
@@ -32,9 +33,98 @@ test("the built-in skills offer exactly the tools that the contract names", () =
     "read_file",
     "recall",
     "search_files",
+    "sleep_for",
+    "sleep_until",
+    "wait_for_signal",
     "write_file",
     "write_note",
   ]);
+});
+
+/** Reaches out, or does not answer. */
+const reaching = (run: () => Promise<ToolOutcome>, more: Partial<ExternalTool<{ text: string }>> = {}): Skill => ({
+  name: "reaching",
+  description: "",
+  tools: [
+    defineTool<{ text: string }>({
+      name: "reach",
+      version: "1",
+      description: "for a test",
+      effect: "external",
+      timeoutMs: 20,
+      input: z.object({ text: z.string() }),
+      run,
+      ...more,
+    }),
+  ],
+});
+
+test("an external call that does not answer may have happened; one that says no did not", async () => {
+  const call = { name: "reach", args: { text: "x" } };
+  const run = (body: () => Promise<ToolOutcome>) => createRegistry([reaching(body)]).run(call, context);
+  expect(await run(() => new Promise(() => undefined))).toMatchObject({ ok: false, unknown: true });
+  expect(await run(() => Promise.reject(new Error("cut off")))).toMatchObject({ ok: false, unknown: true });
+  expect(await run(async () => ({ ok: false, text: "no" }))).toEqual({ ok: false, text: "no" });
+  expect(
+    await createRegistry([reaching(async () => ({ ok: true, text: "" }))]).run({ name: "reach", args: {} }, context),
+  ).not.toHaveProperty("unknown");
+});
+
+test("whether a receiver deduplicates is said for all calls or for these arguments, and is no by default", () => {
+  const call = { name: "reach", args: { text: "x" } };
+  const says = (deduplicates: ExternalTool<{ text: string }>["deduplicates"]) =>
+    createRegistry([
+      reaching(async () => ({ ok: true, text: "" }), deduplicates === undefined ? {} : { deduplicates }),
+    ]).deduplicates(call);
+  expect([
+    says(undefined),
+    says(false),
+    says(true),
+    says(({ text }) => text === "x"),
+    says(({ text }) => text === "y"),
+  ]).toEqual([false, false, true, true, false]);
+  expect(createRegistry([echo]).deduplicates({ name: "echo", args: { text: "x" } })).toBe(false);
+});
+
+test("a probe that fails, hangs or is not there knows nothing", async () => {
+  const call = { name: "reach", args: { text: "x" } };
+  const probe = (reconcile?: ExternalTool<{ text: string }>["reconcile"]) =>
+    createRegistry([
+      reaching(async () => ({ ok: true, text: "" }), reconcile === undefined ? {} : { reconcile }),
+    ]).probe(call, context);
+  expect(await probe()).toEqual({ kind: "unknown" });
+  expect(await probe(() => Promise.reject(new Error("away")))).toEqual({ kind: "unknown" });
+  expect(await probe(() => new Promise(() => undefined))).toEqual({ kind: "unknown" });
+  expect(await probe(async (_args, { idempotencyKey }) => ({ kind: "done", text: idempotencyKey }))).toEqual({
+    kind: "done",
+    text: "key",
+  });
+});
+
+test("only a tool without effects may ask to wait", async () => {
+  const wait = { ok: true, text: "", wait: { kind: "timer", name: "x", forMs: 1 } } as const;
+  expect(
+    await createRegistry([reaching(async () => wait)]).run({ name: "reach", args: { text: "" } }, context),
+  ).toMatchObject({
+    ok: false,
+    text: expect.stringContaining("only a tool without effects"),
+  });
+});
+
+test("tools to wait by ask for a wait as data, within a year", async () => {
+  const registry = createRegistry([createWaitingSkill(() => Date.parse("2026-11-21T00:00:00Z"))]);
+  const run = (name: string, args: Record<string, string | number>) => registry.run({ name, args }, context);
+  expect(await run("sleep_until", { at: "2027-01-04T09:00:00+01:00" })).toMatchObject({
+    wait: { kind: "timer", until: "2027-01-04T09:00:00+01:00" },
+  });
+  expect(await run("sleep_until", { at: "2028-01-04T09:00:00Z" })).toMatchObject({ ok: false });
+  expect(await run("sleep_until", { at: "next monday" })).toMatchObject({ ok: false });
+  expect(await run("sleep_for", { seconds: 90.5 })).toMatchObject({ wait: { kind: "timer", forMs: 90_500 } });
+  expect(await run("sleep_for", { seconds: 1e9 })).toMatchObject({ ok: false });
+  expect(await run("wait_for_signal", { name: "go" })).toMatchObject({
+    wait: { kind: "signal", name: "go", forMs: 604_800_000, onDeadline: "continue" },
+  });
+  expect(await run("wait_for_signal", { name: " " })).toMatchObject({ ok: false });
 });
 
 test("a model is told of a tool as a JSON schema of an object", () => {

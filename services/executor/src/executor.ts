@@ -16,18 +16,22 @@ import {
   loadTexts,
   loadWaits,
   maxWaitMs,
+  makeRoom,
+  nextCallHold,
   nextExecutionMove,
   OuterloopError,
   sessionHistory,
   traceIdOf,
   workClaim,
   claimTasks,
+  takeUpTask,
   type AssistantMessage,
   type ClaimedTask,
   type Committed,
   type ExecutionMove,
   type ExecutionState,
   type GoalRow,
+  type Held,
   type JobPayload,
   type ModelStep,
   type Run,
@@ -55,6 +59,7 @@ const longWaitMs = 30_000;
 const maxCallsPerTurn = 64;
 /** Before a task whose goal has its last steps reserved elsewhere looks again. */
 const budgetWaitMs = 1000;
+const isolatedMain = new URL("./isolated.ts", import.meta.url);
 
 export function createExecutor(runtime: Runtime, registry: Registry): StageHandler {
   return {
@@ -72,6 +77,10 @@ export function createExecutor(runtime: Runtime, registry: Registry): StageHandl
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
       return claimed.map((claim) => (draining) => runTask(runtime, registry, claim, draining));
     },
+    async takeUp(id, fence) {
+      const claim = await takeUpTask(runtime.db, { kind: "task", id, fence }, runtime.lease);
+      return claim === undefined ? null : (draining) => runTask(runtime, registry, claim, draining);
+    },
   };
 }
 
@@ -81,7 +90,7 @@ function runTask(
   claim: ClaimedTask,
   draining: AbortSignal,
 ): Promise<string | null> {
-  const { task, fence } = claim;
+  const { task, fence, expiredClaims } = claim;
   const log = runtime.log.child({
     trace: traceIdOf(task.goalId),
     goal: task.goalId,
@@ -99,7 +108,19 @@ function runTask(
   const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
   return workClaim(
     runtime,
-    { stage: "execute", kind: "task", id: task.id, fence, log, giveUp, release },
+    {
+      stage: "execute",
+      kind: "task",
+      id: task.id,
+      goal: task.goalId,
+      attempt: task.attempt,
+      fence,
+      expiredClaims,
+      isolatedMain,
+      log,
+      giveUp,
+      release,
+    },
     (lost) => new Execution(runtime, registry, claim, lost).run(draining),
     draining,
   );
@@ -112,20 +133,20 @@ class Execution {
   readonly #lost: AbortSignal;
   readonly #tools: readonly ToolSpec[];
   readonly #toolRunner: ToolRunner;
-  /** Steps that are reserved for this task and not used. */
-  #reserved: number;
   #steps: readonly Step[];
+  /** What is reserved for this claim, as the last commit said. */
+  #held: Held;
   #parts: readonly string[] = [];
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
     this.#runtime = runtime;
     this.#claim = claim;
     this.#lost = lost;
+    this.#held = claim.held;
     this.#tools = registry.specs(claim.task.tools.length > 0 ? claim.task.tools : undefined);
-    this.#reserved = claim.reserved;
     this.#toolRunner = createToolRunner(runtime, registry, claim, lost, {
       commit: (change) => this.#commit(change),
-      reserved: () => this.#reserved,
+      reserved: () => this.#held.steps,
     });
     // A reflection that crashed may have journaled steps of its own in this attempt.
     this.#steps = claim.steps.filter((step) => step.stage === "execute");
@@ -169,12 +190,17 @@ class Execution {
 
   async #callModel(move: Extract<ExecutionMove, { kind: "model" }>): Promise<WorkEnd | null> {
     const { task } = this.#claim;
+    const price = this.#runtime.models.price("execute");
+    const before = this.#steps.findLast((each) => each.kind === "model")?.usage;
+    const room = await makeRoom({ request: move.request, price, before }, this.#held, (change) => this.#commit(change));
+    if (room.kind === "none") return this.#after(room.committed);
+    const { request } = room;
     let step: ModelStep;
     let write: TaskChange;
     try {
       const { response: answer, durationMs } = await ask(
         this.#runtime.models.model,
-        move.request,
+        request,
         this.#runtime.metrics,
         this.#lost,
       );
@@ -185,7 +211,7 @@ class Execution {
           attempt: task.attempt,
           seq: move.seq,
           stage: "execute",
-          request: move.request,
+          request,
           added: move.added,
           elided: move.elided,
           response,
@@ -210,7 +236,11 @@ class Execution {
     const committed = await this.#commit(
       finishes
         ? { ...write, move: { to: "reflecting", result: text.trim() } }
-        : { ...write, reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()) },
+        : {
+            ...write,
+            reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()),
+            hold: nextCallHold(step.usage, toolCalls.length, { request: move.request, price }, this.#held),
+          },
     );
     failpoint("execute.committed");
     this.#steps = [...this.#steps, step];
@@ -323,11 +353,7 @@ class Execution {
       fence,
       ...write,
     });
-    failpoint("execute.committed");
-    if (committed.outcome === "won") {
-      this.#reserved = Math.max(this.#reserved - (write.settle?.steps ?? 0), 0);
-      if (committed.spent === null) this.#reserved += write.reserve ?? 0;
-    }
+    if (committed.outcome === "won") this.#held = committed.held;
     return committed;
   }
 

@@ -2,11 +2,12 @@
  * The HTTP side of Outerloop as one Hono app: the API, event streams, and what operators look at. It validates and
  * authenticates, writes through the store, and answers; it calls no model and runs no task.
  */
-import { messageOf } from "@outerloop/core";
+import { eventsAfter, messageOf } from "@outerloop/core";
 import { Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { createAccess } from "./access/access.ts";
 import { approvalRoutes } from "./approvals/approval-routes.ts";
+import { createEventPages } from "./events/event-pages.ts";
 import { eventRoutes } from "./events/event-routes.ts";
 import { createWatchers } from "./events/watchers.ts";
 import { artifactRoutes } from "./goals/artifact-routes.ts";
@@ -22,7 +23,13 @@ import { mountMetrics } from "./operators/metrics-route.ts";
 import { mountQueueBoard } from "./operators/queue-board.ts";
 import { mountHome } from "./pages/home.ts";
 import { mountLogin } from "./pages/login.ts";
-import { defaultMaxWatchers, type IngressOptions, type IngressParts, type RequestState } from "./parts.ts";
+import {
+  defaultEventCacheBytes,
+  defaultMaxWatchers,
+  type IngressOptions,
+  type IngressParts,
+  type RequestState,
+} from "./parts.ts";
 
 export interface IngressApp {
   readonly fetch: Hono<RequestState>["fetch"];
@@ -36,11 +43,18 @@ const heartbeatMs = 15_000;
 const retryMs = 2000;
 /** What a message of the bus that got lost may cost a watcher. */
 const pollMs = 2000;
+/** And one who comes just then. */
+const freshMs = 1000;
 
 export function createApp(parts: IngressParts, options: IngressOptions): IngressApp {
   const { db, bus, log } = parts;
   const access = createAccess(db, options.sessionSecret, Date.now);
   const watchers = createWatchers(db, bus, log, { max: options.maxWatchers ?? defaultMaxWatchers, pollMs });
+  const pages = createEventPages(bus, (goalId, after, limit) => eventsAfter(db, goalId, after, limit), {
+    maxBytes: options.eventCacheBytes ?? defaultEventCacheBytes,
+    freshMs,
+    clock: Date.now,
+  });
   let stopping = false;
 
   const app = new Hono<RequestState>();
@@ -75,7 +89,7 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     ...approvalRoutes(parts, options),
     ...stepRoutes(parts),
     ...artifactRoutes(parts),
-    ...eventRoutes(parts, access, watchers, { heartbeatMs, retryMs }),
+    ...eventRoutes(parts, access, watchers, pages, { heartbeatMs, retryMs }),
   ];
   mountRoutes(app, access, routes);
   const description = describeApi(routes);
@@ -96,6 +110,7 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     stop() {
       stopping = true;
       watchers.stop();
+      pages.stop();
     },
   };
 }

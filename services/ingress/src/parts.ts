@@ -18,12 +18,16 @@ export interface IngressOptions {
   readonly maxWatchers?: number;
   /** What tools there are, to check arguments that a person edited. A tool that is not known here is checked by its executor. */
   readonly tools?: Pick<Registry, "get" | "check">;
+  /** Bytes of events that are kept for those who watch. */
+  readonly eventCacheBytes?: number;
   /** Bytes of a request's body. */
   readonly maxBodyBytes?: number;
 }
 
 /** Every stream holds a connection, a buffer and its share of the safety poll. */
 export const defaultMaxWatchers = 2000;
+/** The newest page of some thousand goals. */
+export const defaultEventCacheBytes = 64 * 1024 * 1024;
 /** 64 MiB of attachments are 86 MiB in base64; the rest is room for the JSON around them. */
 export const defaultMaxBodyBytes = 96 * 1024 * 1024;
 

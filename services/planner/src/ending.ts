@@ -5,7 +5,9 @@ const maxResultChars = 1500;
 
 export function composeEnding(tasks: readonly TaskInGoal[], why: string): { readonly answer: string } {
   const done = tasks.filter((each) => each.task.status === "done");
-  const open = tasks.filter((each) => !["done", "split"].includes(each.task.status));
+  // What an earlier end of this goal cancelled and a later plan has done is done.
+  const texts = new Set(done.map((each) => each.task.text));
+  const open = tasks.filter((each) => !["done", "split"].includes(each.task.status) && !texts.has(each.task.text));
   const lines = [why];
   if (done.length > 0)
     lines.push(
@@ -20,11 +22,13 @@ export function composeEnding(tasks: readonly TaskInGoal[], why: string): { read
     lines.push(
       "",
       "Not done:",
-      ...open.map(
-        (each) => `- ${each.task.key} ${firstLine(each.task.text)} (${each.task.reason ?? each.task.status})`,
-      ),
+      ...open.map((each) => `- ${each.task.key} ${firstLine(each.task.text)} (${whyOpen(each.task)})`),
     );
   return { answer: lines.join("\n") };
 }
+
+/** `goal_ended` is the store's word. */
+const whyOpen = ({ reason, status }: TaskInGoal["task"]) =>
+  reason === "goal_ended" ? "cut off by a budget" : (reason ?? status);
 
 const firstLine = (text: string) => text.split("\n")[0] ?? "";

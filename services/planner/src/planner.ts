@@ -7,9 +7,11 @@ import {
   checkPlan,
   claimGoal,
   failpoint,
+  takeUpGoal,
   journalModelCall,
   listArtifacts,
   listTasks,
+  makeRoom,
   OuterloopError,
   planRequest,
   planSchema,
@@ -18,10 +20,12 @@ import {
   sessionHistory,
   traceIdOf,
   workClaim,
+  type BudgetReason,
   type CheckedPlan,
   type ClaimedGoal,
   type Committed,
   type GoalEnd,
+  type Held,
   type JobPayload,
   type JournaledModelCall,
   type MessageRef,
@@ -36,13 +40,12 @@ import {
   type TaskRow,
   type GoalChange,
   type GoalWrite,
+  type Usage,
   type WorkEnd,
 } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
 import { checkGoalCitations } from "./goal-citations.ts";
 import { composeEnding } from "./ending.ts";
-
-type BudgetReason = "step_budget" | "wall_budget" | "token_budget" | "cost_budget";
 
 /** Times that a plan is sent back with what is wrong with it. */
 const maxRepairs = 2;
@@ -50,6 +53,9 @@ const maxRepairs = 2;
 const memoryWindow = { recent: 4, similar: 6 } as const;
 const sessionTurns = 5;
 const modelAwayMs = 5000;
+/** Before a goal that has what is left of a budget held by its tasks is planned again. */
+const budgetWaitMs = 1000;
+const isolatedMain = new URL("./isolated.ts", import.meta.url);
 
 export function createPlanner(runtime: Runtime, registry: Registry): StageHandler {
   return {
@@ -58,6 +64,10 @@ export function createPlanner(runtime: Runtime, registry: Registry): StageHandle
       if (claim === undefined) return [];
       failpoint("plan.claimed");
       return [(draining) => runPlan(runtime, registry, claim, draining)];
+    },
+    async takeUp(id, fence) {
+      const claim = await takeUpGoal(runtime.db, { kind: "goal", id, fence }, runtime.lease);
+      return claim === undefined ? null : (draining) => runPlan(runtime, registry, claim, draining);
     },
   };
 }
@@ -86,7 +96,13 @@ function runPlan(
     const failure = await new Planning(runtime, registry, claim, lost).run(draining);
     return { outcome: failure === null ? "moved" : "failed", failure };
   };
-  return workClaim(runtime, { stage: "plan", kind: "goal", id: goal.id, fence, log, giveUp, release }, plan, draining);
+  const work = { goal: goal.id, attempt: goal.planRound + 1, expiredClaims: claim.row.expired_claims, isolatedMain };
+  return workClaim(
+    runtime,
+    { stage: "plan", kind: "goal", id: goal.id, fence, ...work, log, giveUp, release },
+    plan,
+    draining,
+  );
 }
 
 /** One claim's planning. Resolves with why the goal failed, or null. */
@@ -95,8 +111,11 @@ class Planning {
   readonly #registry: Registry;
   readonly #claim: ClaimedGoal;
   readonly #lost: AbortSignal;
+  /** What is reserved for this claim, as the last commit said. */
+  #held: Held;
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedGoal, lost: AbortSignal) {
+    this.#held = claim.held;
     this.#runtime = runtime;
     this.#registry = registry;
     this.#claim = claim;
@@ -113,6 +132,8 @@ class Planning {
     const specs = this.#registry.specs();
     const known = { keys: new Set(tasks.map((each) => each.task.key)), tools: new Set(specs.map((spec) => spec.name)) };
     let request = await this.#firstRequest(tasks);
+    const { maxOutputTokens } = request;
+    let before: Usage | undefined;
     let added: readonly MessageRef[] = [
       { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
     ];
@@ -126,6 +147,10 @@ class Planning {
       const kept = journaled.find((step) => step.seq === seq);
       let call: JournaledModelCall | null = null;
       if (kept === undefined) {
+        const price = this.#runtime.models.price("plan");
+        const room = await makeRoom({ request, price, before }, this.#held, (change) => this.#commit(change));
+        if (room.kind === "none") return this.#giveBack(room.committed);
+        request = room.request;
         try {
           const { response, durationMs } = await ask(
             this.#runtime.models.model,
@@ -143,12 +168,14 @@ class Planning {
           return this.#modelFailed(thrown);
         }
       }
-      const message = kept?.output.message ?? call!.step.output.message;
+      const { output, usage } = kept ?? call!.step;
+      const { message } = output;
+      before = usage;
       const read = readStructured(message.text, planSchema);
       const checked: CheckedPlan = read.ok ? checkPlan(read.value, known) : { kind: "invalid", why: read.why };
       const settled = await this.#settle(checked, call, tasks, tries === maxRepairs);
       if (settled.done) return settled.failure;
-      request = repairRequest(request, { message }, settled.why);
+      request = repairRequest({ ...request, maxOutputTokens }, { message }, settled.why);
       const last = request.messages.at(-1);
       added = [
         { role: "assistant", seq },
@@ -222,10 +249,8 @@ class Planning {
       return this.#end(journal, { to: "failed", reason: "error", detail, force: true }, detail);
     }
     const committed = await this.#commit({ ...journal, reserve: 1 });
-    if (committed.outcome !== "won" || committed.spent !== null || committed.goalStatus === "paused") {
-      if (committed.outcome === "won") await this.#release();
-      return { done: true, failure: null };
-    }
+    if (committed.outcome !== "won" || committed.spent !== null || committed.goalStatus === "paused")
+      return { done: true, failure: await this.#giveBack(committed) };
     return { done: false, why };
   }
 
@@ -260,7 +285,7 @@ class Planning {
   }
 
   async #endExhausted(reason: BudgetReason, tasks: readonly TaskInGoal[]): Promise<string | null> {
-    const detail = `The goal's ${reason.replace("_", " ")} is spent.`;
+    const detail = describeExhausted(reason, this.#claim.row);
     const ending = composeEnding(tasks, detail);
     const citations = await checkGoalCitations(this.#runtime.db, this.#claim.goal.id, ending.answer);
     await this.#commit({ end: { to: "failed", reason, detail, ...ending, citations } });
@@ -278,6 +303,11 @@ class Planning {
     const afterMs = retry === "backoff" ? modelAwayMs : retry.afterMs;
     this.#runtime.log.warn({ event: "model_away", goal: this.#claim.goal.id, afterMs, error: why });
     return this.#release(afterMs);
+  }
+
+  /** After a commit that this claim does not outlast. */
+  async #giveBack(committed: Committed): Promise<null> {
+    return committed.outcome === "won" ? this.#release(committed.spent === "wait" ? budgetWaitMs : 0) : null;
   }
 
   async #release(dueInMs = 0): Promise<null> {
@@ -332,7 +362,26 @@ class Planning {
     const id = this.#runtime.createId("write");
     const committed = await this.#runtime.door.commit({ id, goal: goal.id, fence, ...write });
     failpoint("plan.committed");
+    if (committed.outcome === "won") this.#held = committed.held;
     return committed;
+  }
+}
+
+/** For people: whose budget it is, and what helps. */
+function describeExhausted(
+  reason: BudgetReason,
+  row: Pick<ClaimedGoal["row"], "exhausted_period" | "cost_unknown">,
+): string {
+  const budget = reason.replace("_", " ");
+  if (reason === "cost_budget" && row.cost_unknown)
+    return "The price of its model is not known, so a budget in money cannot be kept.";
+  switch (row.exhausted_period) {
+    case null:
+      return `The goal's ${budget} is spent.`;
+    case "total":
+      return `The tenant's ${budget} is spent. The goal can be resumed when an admin has raised it.`;
+    default:
+      return `The tenant's ${budget} of this ${row.exhausted_period} is spent. The goal can be resumed when the next ${row.exhausted_period} has begun or an admin has raised it.`;
   }
 }
 

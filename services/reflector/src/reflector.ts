@@ -6,11 +6,13 @@ import {
   ask,
   checkEvidence,
   claimTasks,
+  takeUpTask,
   createWorkspace,
   decideReflection,
   evidencePaths,
   failpoint,
   journalModelCall,
+  makeRoom,
   maxSplitDepth,
   notesOf,
   OuterloopError,
@@ -25,6 +27,7 @@ import {
   type ClaimedTask,
   type Committed,
   type EvidenceCheck,
+  type Held,
   type JobPayload,
   type JournaledModelCall,
   type MemoryRow,
@@ -38,6 +41,7 @@ import {
   type TaskMove,
   type TaskRow,
   type ToolStep,
+  type Usage,
   type Verdict,
   type TaskChange,
   type TaskWrite,
@@ -49,6 +53,9 @@ import type { Registry } from "@outerloop/skills";
 const maxRepairs = 1;
 const recalledMemories = 4;
 const modelAwayMs = 5000;
+/** Before a task whose goal has what is left of a budget held elsewhere looks again. */
+const budgetWaitMs = 1000;
+const isolatedMain = new URL("./isolated.ts", import.meta.url);
 /** What long-term memory keeps of a result. */
 const maxMemoryChars = 1200;
 
@@ -67,6 +74,10 @@ export function createReflector(runtime: Runtime, registry: Registry): StageHand
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
       return claimed.map((claim) => (draining) => runReflection(runtime, registry, claim, draining));
     },
+    async takeUp(id, fence) {
+      const claim = await takeUpTask(runtime.db, { kind: "task", id, fence }, runtime.lease);
+      return claim === undefined ? null : (draining) => runReflection(runtime, registry, claim, draining);
+    },
   };
 }
 
@@ -76,7 +87,7 @@ function runReflection(
   claim: ClaimedTask,
   draining: AbortSignal,
 ): Promise<string | null> {
-  const { task, fence } = claim;
+  const { task, fence, expiredClaims } = claim;
   const log = runtime.log.child({
     trace: traceIdOf(task.goalId),
     goal: task.goalId,
@@ -93,7 +104,19 @@ function runReflection(
   const release = (dueInMs: number): TaskWrite => ({ ...write(), move: { to: "released", due_in_ms: dueInMs } });
   return workClaim(
     runtime,
-    { stage: "reflect", kind: "task", id: task.id, fence, log, giveUp, release },
+    {
+      stage: "reflect",
+      kind: "task",
+      id: task.id,
+      goal: task.goalId,
+      attempt: task.attempt,
+      fence,
+      expiredClaims,
+      isolatedMain,
+      log,
+      giveUp,
+      release,
+    },
     (lost) => new Reflection(runtime, registry, claim, lost).run(draining),
     draining,
   );
@@ -111,8 +134,11 @@ class Reflection {
   readonly #registry: Registry;
   readonly #claim: ClaimedTask;
   readonly #lost: AbortSignal;
+  /** What is reserved for this claim, as the last commit said. */
+  #held: Held;
 
   constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
+    this.#held = claim.held;
     this.#runtime = runtime;
     this.#registry = registry;
     this.#claim = claim;
@@ -167,14 +193,23 @@ class Reflection {
       signal: this.#lost,
     });
     let request = reflectRequest({ goal, task, result: task.result ?? "", trace, evidence, memories });
+    const { maxOutputTokens } = request;
     let added: readonly MessageRef[] = [
       { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
     ];
     let seq = 1 + Math.max(0, ...steps.filter((step) => step.stage === "execute").map((step) => step.seq));
+    let before: Usage | undefined;
     for (let tries = 0; ; tries += 1, seq += 1) {
       const earlier = kept.find((step) => step.seq === seq);
       let call: JournaledModelCall | null = null;
       if (earlier === undefined) {
+        const price = this.#runtime.models.price("reflect");
+        const room = await makeRoom({ request, price, before }, this.#held, (change) => this.#commit(change));
+        if (room.kind === "none") {
+          await this.#giveBack(room.committed);
+          return null;
+        }
+        request = room.request;
         const { response, durationMs } = await ask(
           this.#runtime.models.model,
           request,
@@ -191,7 +226,9 @@ class Reflection {
         call === null
           ? {}
           : { steps: [call.row], prompts: call.prompts, blobs: call.blobs, settle: call.settle, events: [call.event] };
-      const message = earlier?.output.message ?? call!.step.output.message;
+      const { output, usage } = earlier ?? call!.step;
+      const { message } = output;
+      before = usage;
       const read = readStructured(message.text, verdictSchema);
       if (read.ok) return { verdict: read.value, journal };
       // An answer that is no verdict is no reason to believe the result.
@@ -201,12 +238,11 @@ class Reflection {
           journal,
         };
       const committed = await this.#commit({ ...journal, reserve: 1 });
-      if (committed.outcome !== "won") return null;
-      if (committed.spent !== null || committed.goalStatus === "paused") {
-        await this.#release();
+      if (committed.outcome !== "won" || committed.spent !== null || committed.goalStatus === "paused") {
+        await this.#giveBack(committed);
         return null;
       }
-      request = repairRequest(request, { message }, read.why);
+      request = repairRequest({ ...request, maxOutputTokens }, { message }, read.why);
       const last = request.messages.at(-1);
       added = [
         { role: "assistant", seq },
@@ -297,6 +333,11 @@ class Reflection {
     return committed.outcome === "won" ? { outcome: "released", failure: null } : stale;
   }
 
+  /** After a commit that this claim does not outlast. */
+  async #giveBack(committed: Committed): Promise<void> {
+    if (committed.outcome === "won") await this.#release(committed.spent === "wait" ? budgetWaitMs : 0);
+  }
+
   async #commit(write: TaskChange): Promise<Committed> {
     const { task, fence } = this.#claim;
     const committed = await this.#runtime.door.commit({
@@ -307,6 +348,7 @@ class Reflection {
       ...write,
     });
     failpoint("reflect.committed");
+    if (committed.outcome === "won") this.#held = committed.held;
     return committed;
   }
 }

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import type { NewGoalRequest } from "@outerloop/core/domain";
 import { UserError } from "../exit.ts";
-import { parseDuration } from "../text/quantities.ts";
+import { amount, duration, integer, whole } from "./option-values.ts";
 
 /** As commander hands them over. */
 export interface RunFlags {
@@ -72,31 +72,6 @@ function textAmong(attach: string[], cwd: string): string | undefined {
   if (last === undefined || attach.length < 2 || !/\s/.test(last.trim()) || existsSync(resolve(cwd, last)))
     return undefined;
   return attach.pop();
-}
-
-function whole(text: string): number {
-  const value = integer(text);
-  if (value < 1) throw new InvalidArgumentError("It must be at least 1.");
-  return value;
-}
-
-function integer(text: string): number {
-  if (!/^-?\d{1,12}$/.test(text.replaceAll("_", ""))) throw new InvalidArgumentError("It must be a whole number.");
-  return Number(text.replaceAll("_", ""));
-}
-
-function amount(text: string): number {
-  const value = Number(text.replace(/^\$/, ""));
-  if (text.trim() === "" || !Number.isFinite(value) || value < 0)
-    throw new InvalidArgumentError("It must be an amount in dollars, such as 0.50.");
-  return value;
-}
-
-function duration(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined || ms < 1000)
-    throw new InvalidArgumentError("It must be a time of at least a second, such as 90s, 15m or 1h30m.");
-  return ms;
 }
 
 function planning(text: string): NonNullable<NewGoalRequest["planning"]> {

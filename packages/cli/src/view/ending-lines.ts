@@ -49,19 +49,26 @@ export function reasonLines({ goal, shortId, models }: Ended, width: number): st
 }
 
 function helpFor(goal: GoalSummary, shortId: string, models: readonly string[]): string | null {
+  // It goes on where it was, with what it has.
+  const more = (option: string, other = "") => {
+    const own = goal.detail?.startsWith("The tenant's") === true ? "" : ` ${option}`;
+    return `npx outerloop resume ${shortId}${own}${other === "" ? "" : `, ${other}`}`;
+  };
   switch (goal.reason) {
     case "step_budget":
-      return `more steps, --budget-steps ${goal.budget.steps * 2}, or a narrower goal`;
+      return more(`--steps ${goal.budget.steps * 2}`, "or a narrower goal");
     case "wall_budget":
-      return `more time, --budget-wall ${formatDuration(goal.budget.wall_ms * 2)
-        .replaceAll(" ", "")
-        .replaceAll("min", "m")}`;
+      return more(
+        `--wall ${formatDuration(goal.budget.wall_ms * 2)
+          .replaceAll(" ", "")
+          .replaceAll("min", "m")}`,
+      );
     case "token_budget":
-      return `more tokens, --budget-tokens ${goal.budget.tokens * 2}, or a narrower goal`;
+      return more(`--tokens ${goal.budget.tokens * 2}`, "or a narrower goal");
     case "cost_budget":
       return goal.usage.usd === null
         ? "a model whose price is known, or no --budget-usd: the cost of these calls cannot be told"
-        : `more money, --budget-usd ${(goal.budget.usd ?? 0) * 2}`;
+        : more(`--usd ${(goal.budget.usd ?? 0) * 2}`);
     case "unsupported":
       return models.every((model) => model.startsWith("offline/"))
         ? "a real model: OPENAI_API_KEY=… or ANTHROPIC_API_KEY=… or OPENAI_BASE_URL=http://localhost:11434/v1"

@@ -1,7 +1,7 @@
 /** The plain log of a run: what to print when an event comes and nothing can be redrawn. */
 import type { EventResource } from "@outerloop/core/domain";
 import { printableLine } from "../text/printable.ts";
-import { formatCount, formatDuration, plural } from "../text/quantities.ts";
+import { formatCount, formatDuration, formatUsd, plural } from "../text/quantities.ts";
 import { truncate } from "../text/width.ts";
 import { readEventData, waitWords, type GoalView } from "./goal-view.ts";
 import { afterKeys, taskTitle } from "./task-words.ts";
@@ -47,7 +47,7 @@ export function eventLines(view: GoalView, event: EventResource): readonly strin
     case "goal.resumed":
       return ["resumed"];
     case "budget.warning":
-      return [`budget: ${formatCount(data.used)} of ${formatCount(data.limit)} ${printableLine(data.budget)} are used`];
+      return [`budget: ${budgetLine(event)}`];
     case "approval.requested":
       return [
         `${key} asks for your ${data.kind === "outcome" ? "word on" : "approval of"} ${truncate(printableLine(`${data.tool} ${data.about}`.trim()), maxTextChars)}  (${printableLine(data.id)})`,
@@ -64,5 +64,19 @@ export function eventLines(view: GoalView, event: EventResource): readonly strin
     case "step.model":
     case "memory.written":
       return [];
+  }
+}
+
+/** `80 of 100 steps used` */
+function budgetLine(event: EventResource): string {
+  const { budget, used, limit } = event.data;
+  if (typeof budget !== "string" || typeof used !== "number" || typeof limit !== "number") return "nearly spent";
+  switch (budget) {
+    case "wall_ms":
+      return `${formatDuration(used)} of ${formatDuration(limit)} used`;
+    case "usd":
+      return `${formatUsd(used)} of ${formatUsd(limit)} used`;
+    default:
+      return `${formatCount(used)} of ${formatCount(limit)} ${printableLine(budget)} used`;
   }
 }

@@ -128,8 +128,8 @@ describe("the end of a run", () => {
   });
 
   test.each([
-    ["step_budget", "The goal's step budget is spent.", "--budget-steps 400"],
-    ["wall_budget", "The goal's wall budget is spent.", "--budget-wall 2h"],
+    ["step_budget", "The goal's step budget is spent.", "resume g_7k2f9x --steps 400"],
+    ["wall_budget", "The goal's wall budget is spent.", "resume g_7k2f9x --wall 2h"],
     ["unsupported", "I can't send mail.", "a real model: OPENAI_API_KEY=…"],
     ["error", "The model is away.", "npx outerloop show g_7k2f9x"],
   ] as const)("of a goal that failed by %s says why and what would help", (reason, detail, help) => {

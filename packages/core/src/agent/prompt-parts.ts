@@ -55,6 +55,9 @@ export function sessionParts(turns: readonly SessionTurn[]): string[] {
   });
 }
 
+const cutOffText =
+  "(not done: a budget ended before it, and more was given since; plan it again, as a new task, where it is still needed)";
+
 export interface TaskLine {
   readonly task: Task;
   readonly dependsOn: readonly string[];
@@ -62,7 +65,9 @@ export interface TaskLine {
 }
 
 export function taskPart({ task, dependsOn, parentKey }: TaskLine): string {
-  const outcome = task.result ?? task.reason;
+  // Its text alone would read like work that was given up.
+  const cutOff = task.status === "cancelled" && task.reason === "goal_ended";
+  const outcome = cutOff ? cutOffText : (task.result ?? task.reason);
   return section(
     "task",
     {
@@ -71,6 +76,7 @@ export function taskPart({ task, dependsOn, parentKey }: TaskLine): string {
       attempt: task.attempt,
       depends_on: dependsOn.join(" "),
       parent: parentKey ?? "",
+      ...(cutOff && { cut_off: "true" }),
     },
     outcome ? `${task.text}\n\nResult:\n${clip(outcome, maxResultChars)}` : task.text,
   );

@@ -41,22 +41,28 @@ export const newAttachmentSchema = z.union([
   z.strictObject({ path: attachmentPathSchema, base64: z.base64() }),
 ]);
 
+const budgetFields = {
+  steps: z.int().min(1).max(100_000).optional(),
+  wall_ms: z
+    .int()
+    .min(1000)
+    .max(366 * 86_400_000)
+    .optional(),
+  tokens: z.int().min(1).max(10_000_000_000).optional(),
+  usd: z.number().min(0).max(1_000_000).optional(),
+};
+
+/** The body of `POST /v1/goals/:id/resume`: new totals. `usd: null` takes a limit on money away. */
+export const resumeSchema = z.strictObject({
+  budget: z.strictObject({ ...budgetFields, usd: budgetFields.usd.nullable() }).optional(),
+});
+export type ResumeRequest = z.input<typeof resumeSchema>;
+
 /** The body of `POST /v1/goals`. */
 export const newGoalSchema = z.strictObject({
   text: storableText.trim().min(1).max(requestLimits.maxTextChars),
   session: storableText.trim().min(1).max(200).optional(),
-  budget: z
-    .strictObject({
-      steps: z.int().min(1).max(100_000).optional(),
-      wall_ms: z
-        .int()
-        .min(1000)
-        .max(366 * 86_400_000)
-        .optional(),
-      tokens: z.int().min(1).max(10_000_000_000).optional(),
-      usd: z.number().min(0).max(1_000_000).optional(),
-    })
-    .optional(),
+  budget: z.strictObject(budgetFields).optional(),
   planning: z
     .union([z.enum(["adaptive", "every-step"]), z.strictObject({ every_n: z.int().min(1).max(1000) })])
     .optional(),

@@ -31,7 +31,12 @@ export const goalReasons = [
 ] as const;
 export type GoalReason = (typeof goalReasons)[number];
 
-const budgetReasons: ReadonlySet<string> = new Set(["step_budget", "wall_budget", "token_budget", "cost_budget"]);
+export const budgetReasons = ["step_budget", "wall_budget", "token_budget", "cost_budget"] as const;
+export type BudgetReason = (typeof budgetReasons)[number];
+
+export function isBudgetReason(reason: string | null): reason is BudgetReason {
+  return (budgetReasons as readonly (string | null)[]).includes(reason);
+}
 
 /** From a status to those that it may become. A failed goal moves again only when it failed on a budget and is given more. */
 export const goalMoves: Readonly<Record<GoalStatus, readonly GoalStatus[]>> = {
@@ -47,7 +52,7 @@ export const goalMoves: Readonly<Record<GoalStatus, readonly GoalStatus[]>> = {
 };
 
 export function mayGoalMove(from: GoalStatus, to: GoalStatus, reason: string | null): boolean {
-  if (from === "failed" && !budgetReasons.has(reason ?? "")) return false;
+  if (from === "failed" && !isBudgetReason(reason)) return false;
   return goalMoves[from].includes(to);
 }
 

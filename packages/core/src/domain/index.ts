@@ -1,5 +1,6 @@
 export * from "./api.ts";
 export * from "./approval-policy.ts";
+export * from "./budget.ts";
 export * from "./citation.ts";
 export * from "./effect.ts";
 export * from "./errors.ts";
@@ -9,6 +10,7 @@ export * from "./ids.ts";
 export * from "./json.ts";
 export * from "./model.ts";
 export * from "./plan.ts";
+export * from "./poison.ts";
 export * from "./principal.ts";
 export * from "./request-refs.ts";
 export * from "./section.ts";

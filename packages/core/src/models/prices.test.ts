@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { noUsage } from "../domain/model.ts";
-import { costOf } from "./prices.ts";
+import { costOf, mostCostOf } from "./prices.ts";
 
 test("fresh, cached and written tokens cost their own prices", () => {
   const usage = { ...noUsage, inputTokens: 10_000, cachedInputTokens: 4_000, outputTokens: 1_000 };
@@ -32,4 +32,25 @@ test("an unknown price is null, offline is free", () => {
 
 test("a fraction of a micro-dollar is rounded up, so that no call is free", () => {
   expect(costOf("openai", "gpt-6-luna", { ...noUsage, inputTokens: 1 })).toBe(1);
+});
+
+test("the most that a call costs is no less than any bill for it, however much a cache takes or gives", () => {
+  for (const [provider, model] of [
+    ["openai", "gpt-6.1-sol"],
+    ["anthropic", "claude-haiku-5-5"],
+  ] as const)
+    for (const [cached, written] of [
+      [0, 0],
+      [90_000, 0],
+      [0, 110_000],
+    ] as const)
+      expect(mostCostOf(provider, model, 110_000, 500)).toBeGreaterThanOrEqual(
+        costOf(
+          provider,
+          model,
+          { inputTokens: 110_000, cachedInputTokens: cached, outputTokens: 500, reasoningTokens: 0 },
+          written,
+        )!,
+      );
+  expect(mostCostOf("openai", "unheard-of", 1, 1)).toBeNull();
 });

@@ -80,3 +80,11 @@ export function costOf(provider: string, model: string, usage: Usage, cacheWrite
     usage.outputTokens * output;
   return Math.ceil(total / 1_000_000);
 }
+
+/** Micro-dollars that a call costs at most, whatever of its prompt a cache takes or gives; null where no price is known. */
+export function mostCostOf(provider: string, model: string, inputTokens: number, outputTokens: number): number | null {
+  const usage = { inputTokens, cachedInputTokens: 0, outputTokens, reasoningTokens: 0 };
+  const plain = costOf(provider, model, usage);
+  const written = costOf(provider, model, usage, inputTokens);
+  return plain === null || written === null ? null : Math.max(plain, written);
+}

@@ -2,6 +2,7 @@
  * Which model serves which stage, decided from settings (DESIGN §8), and the routed `Model` that the rest of the house
  * calls: adapter, retries, price.
  */
+import type { PriceCall } from "../domain/budget.ts";
 import { OuterloopError } from "../domain/errors.ts";
 import { stages, type Model, type Stage } from "../domain/model.ts";
 import { createAnthropic } from "./anthropic.ts";
@@ -11,7 +12,7 @@ import { choiceFor, type ModelChoice, type ModelSettings, type ProviderName } fr
 import { createOpenAiChat } from "./openai-chat.ts";
 import { firstListedModel, isOpenAiHost } from "./openai-client.ts";
 import { createOpenAiResponses } from "./openai-responses.ts";
-import { costOf } from "./prices.ts";
+import { costOf, mostCostOf } from "./prices.ts";
 import type { Embedder, Provider } from "./provider.ts";
 import { defaultRetryPolicy, sleepFor, withRetry, type RetryTools } from "./retry.ts";
 
@@ -27,6 +28,8 @@ export interface ModelParts {
 export interface Models {
   readonly model: Model;
   readonly embedder: Embedder;
+  /** What a call of a stage costs at most, by the price table. */
+  price(stage: Stage): PriceCall;
   /** True where no stage leaves this process. */
   readonly offline: boolean;
   /** Each stage and embedding with its `provider/model`, for people to read. */
@@ -38,6 +41,8 @@ interface Route {
   /** The model's name; may ask the server for it, once. */
   readonly model: (signal: AbortSignal) => Promise<string>;
   readonly describe: () => string;
+  /** undefined until the server was asked for it. */
+  readonly known: () => string | undefined;
 }
 
 /**
@@ -86,6 +91,10 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
       const costMicroUsd = costOf(provider.name, answer.model, answer.usage, cacheWriteTokens);
       return { ...answer, provider: provider.name, costMicroUsd };
     },
+    price: (stage) => (inputTokens, outputTokens) => {
+      const { provider, known } = routes[stage];
+      return mostCostOf(provider.name, known() ?? "", inputTokens, outputTokens);
+    },
     describe: () => [
       ...stages.map((stage) => ({ stage, route: routes[stage].describe() })),
       { stage: "embed" as const, route: embedder.name },
@@ -102,9 +111,14 @@ function createRoute(
 ): Route {
   const isUnknown = choice.provider === "openai" && choice.model === undefined && !isOpenAiHost(settings.openAiBaseUrl);
   if (isUnknown)
-    return { provider, model: listed.ask, describe: () => `openai/${listed.known() ?? "(the server's first model)"}` };
+    return {
+      provider,
+      model: listed.ask,
+      describe: () => `openai/${listed.known() ?? "(the server's first model)"}`,
+      known: listed.known,
+    };
   const model = choice.model ?? defaultModels[choice.provider][stage];
-  return { provider, model: async () => model, describe: () => `${choice.provider}/${model}` };
+  return { provider, model: async () => model, describe: () => `${choice.provider}/${model}`, known: () => model };
 }
 
 interface ListedModel {

@@ -237,7 +237,10 @@ export async function addJobs(backend: QueueBackend, jobs: readonly DueJob[]): P
   }
 }
 
-/** Which of these jobs their queue no longer moves: missing, or finished. */
+/** From the fetch of a job to the claim of its work takes a query; after this long its worker is dead or its claim failed. */
+const unclaimedActiveMs = 5000;
+
+/** Which of these jobs, whose work nobody has claimed, their queue no longer moves: missing, finished, or taken by who is gone. */
 export async function findLostJobs(
   backend: QueueBackend,
   jobs: readonly { readonly queue: QueueName; readonly job: string }[],
@@ -245,7 +248,13 @@ export async function findLostJobs(
   const states = await Promise.all(
     jobs.map(async (job) => ({ job, state: await backend.queues[job.queue].getJobState(job.job) })),
   );
-  return states
-    .filter(({ state }) => state === "unknown" || state === "completed" || state === "failed")
-    .map(({ job }) => job);
+  const lost = await Promise.all(
+    states.map(async ({ job, state }) => {
+      if (state !== "active") return state === "unknown" || state === "completed" || state === "failed";
+      // BullMQ would find it too, when the job's lock has run out and been looked at twice: in a minute.
+      const takenAt = (await backend.queues[job.queue].getJob(job.job))?.processedOn;
+      return takenAt !== undefined && Date.now() - takenAt > unclaimedActiveMs;
+    }),
+  );
+  return states.filter((_state, index) => lost[index]).map(({ job }) => job);
 }

@@ -1,16 +1,22 @@
 /**
  * Tells watchers that a goal has new events: its id and newest number, no more. Over Redis where there is one, else by
  * NOTIFY after the commit and coalesced (W9), else inside the one process. A lost message costs a watcher its next look.
+ * On Redis it also keeps the recent events themselves, written before they are told of.
  */
 import type { Redis } from "ioredis";
 import type { PoolClient } from "pg";
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import type { Database } from "../store/database.ts";
+import type { GoalEvent } from "../domain/event.ts";
+import { newestEventsOf } from "../store/events.ts";
+import { createRecentEvents, type RecentEvents, type RecentEventsOptions } from "./recent-events.ts";
 
 export interface EventBus {
   publish(goalId: string, newest: number): void;
   subscribe(listener: (goalId: string, newest: number) => void): () => void;
+  /** As `RecentEvents.read`; null also where nothing keeps them. */
+  recent(goalId: string, after: number, limit: number): Promise<readonly GoalEvent[] | null>;
   close(): Promise<void>;
 }
 
@@ -22,50 +28,79 @@ const askEveryMs = 10_000;
 /** NOTIFY refuses payloads of 8,000 bytes and more. */
 const maxGoalsPerMessage = 150;
 const channel = "outerloop_events";
+/** Told of while Redis or Postgres is slow; more than these cost their watchers a look. */
+const maxPendingGoals = 10_000;
 
 type Message = Readonly<Record<string, number>>;
 
 type ConnectRedis = (purpose: "send" | "listen") => Redis | null;
 
+export interface EventBusOptions {
+  readonly prefix: string;
+  /** Whether this process has watchers. */
+  readonly listens: boolean;
+  /** What Redis keeps of a goal. */
+  readonly recent: RecentEventsOptions;
+}
+
 export async function openEventBus(
   database: Database,
   connectRedis: ConnectRedis,
-  prefix: string,
-  listens: boolean,
+  options: EventBusOptions,
   log: Logger,
 ): Promise<EventBus> {
+  const { prefix, listens } = options;
   const listeners = new Set<(goalId: string, newest: number) => void>();
   const deliver = (message: Message) => {
     for (const [goalId, newest] of Object.entries(message)) for (const listener of listeners) listener(goalId, newest);
   };
   const wire = await openWire(database, connectRedis, prefix, listens, deliver, log);
+  const store = connectRedis("send");
+  const recent: RecentEvents | null =
+    store === null
+      ? null
+      : createRecentEvents(store, prefix, (above, limit) => newestEventsOf(database.db, above, limit), options.recent);
   let pending = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
 
-  const flush = () => {
-    timer = undefined;
+  const failed = (thrown: unknown) => log.debug({ event: "event_publish_failed", error: messageOf(thrown) });
+
+  /** One at a time: what comes meanwhile gathers and goes with the next. */
+  let flushing: Promise<void> | undefined;
+  const flush = async (): Promise<void> => {
     const entries = [...pending];
     pending = new Map();
-    for (let at = 0; at < entries.length; at += maxGoalsPerMessage) {
-      const message = Object.fromEntries(entries.slice(at, at + maxGoalsPerMessage));
-      void wire
-        .send(message)
-        .catch((thrown: unknown) => log.debug({ event: "event_publish_failed", error: messageOf(thrown) }));
-    }
+    // Kept first, so that who is told finds it there; where it cannot be, Postgres has it.
+    await recent?.append(new Map(entries)).catch(failed);
+    for (let at = 0; at < entries.length; at += maxGoalsPerMessage)
+      await wire.send(Object.fromEntries(entries.slice(at, at + maxGoalsPerMessage))).catch(failed);
+  };
+  const flushSoon = () => {
+    timer ??= setTimeout(() => {
+      flushing = flush().finally(() => {
+        timer = undefined;
+        flushing = undefined;
+        if (pending.size > 0) flushSoon();
+      });
+    }, coalesceMs);
   };
 
   return {
     publish(goalId, newest) {
       pending.set(goalId, Math.max(newest, pending.get(goalId) ?? 0));
-      timer ??= setTimeout(flush, coalesceMs);
+      const [oldest] = pending.keys();
+      if (pending.size > maxPendingGoals && oldest !== undefined) pending.delete(oldest);
+      flushSoon();
     },
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    recent: async (goalId, after, limit) => (recent === null ? null : recent.read(goalId, after, limit)),
     async close() {
       clearTimeout(timer);
-      if (pending.size > 0) flush();
+      await flushing;
+      if (pending.size > 0) await flush();
       await wire.close();
     },
   };

@@ -15,6 +15,7 @@ import {
   releaseDeadClaims,
   tenantsWithDueWork,
   wakePlanners,
+  warnOfWall,
 } from "../store/reconcile.ts";
 import { addJobs, findLostJobs, type QueueBackend } from "./backend.ts";
 
@@ -28,12 +29,15 @@ export interface ReconcilerParts {
   readonly queue: QueueBackend;
   readonly tenantCap: number;
   readonly metrics: Metrics;
+  /** The newest event number of a goal that has news. */
+  readonly events: (goalId: string, newest: number) => void;
 }
 
-export async function reconcileOnce({ db, queue, tenantCap, metrics }: ReconcilerParts): Promise<void> {
+export async function reconcileOnce({ db, queue, tenantCap, metrics, events }: ReconcilerParts): Promise<void> {
   const released = await releaseDeadClaims(db, batch);
   if (released > 0) failpoint("reconcile.released");
   const woken = await wakePlanners(db, batch);
+  for (const { goalId, eventSeq } of await warnOfWall(db, batch)) events(goalId, eventSeq);
   const unclaimed = await findUnclaimedJobs(db, graceMs, batch);
   const lost = unclaimed.length === 0 ? [] : await findLostJobs(queue, unclaimed);
   if (lost.length > 0) {

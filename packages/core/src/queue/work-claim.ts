@@ -5,8 +5,10 @@
 import { messageOf, OuterloopError } from "../domain/errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Door, Write } from "../store/commit.ts";
+import type { Committed, Door, Write } from "../store/commit.ts";
+import type { GoalId } from "../domain/ids.ts";
 import type { ClaimWatch } from "./claim-watch.ts";
+import type { Isolation } from "./isolation.ts";
 
 export interface ClaimInWork {
   readonly stage: "plan" | "execute" | "reflect";
@@ -14,6 +16,13 @@ export interface ClaimInWork {
   readonly kind: "task" | "goal";
   readonly id: string;
   readonly fence: number;
+  readonly goal: GoalId;
+  /** Under which it journals. */
+  readonly attempt: number;
+  /** Claims in a row that ran out with their process (W8). */
+  readonly expiredClaims: number;
+  /** The program that works on this one claim in a child process. */
+  readonly isolatedMain: URL;
   /** With the ids of what is worked on. */
   readonly log: Logger;
   /** Ends the claim for a fault: what `work` threw. */
@@ -32,6 +41,7 @@ export interface ClaimParts {
   readonly claims: ClaimWatch;
   readonly metrics: Metrics;
   readonly door: Door;
+  readonly isolation: Isolation;
 }
 
 /** Before work that met an outage goes on. */
@@ -41,7 +51,7 @@ const retryMs = 5000;
 
 /** @returns why it failed, or null */
 export async function workClaim(
-  { claims, metrics, door }: ClaimParts,
+  { claims, metrics, door, isolation }: ClaimParts,
   claim: ClaimInWork,
   work: (lost: AbortSignal) => Promise<WorkEnd>,
   draining: AbortSignal,
@@ -50,9 +60,18 @@ export async function workClaim(
   const lost = new AbortController();
   const unwatch = claims.watch(claim.kind, claim.id, claim.fence, lost);
   const timer = metrics.stageSeconds.startTimer({ stage });
+  const foundPoison = async (reason: string): Promise<WorkEnd> => {
+    log.error({ event: "poison_found", stage, reason });
+    const committed = await giveUp(door, claim.giveUp(reason), draining, log);
+    // What it committed before it died stands: then nothing is left to fail.
+    if (committed?.outcome !== "won") return { outcome: "stale", failure: null };
+    metrics.poison.inc({ stage });
+    return { outcome: "failed", failure: reason };
+  };
   let end: WorkEnd;
   try {
-    end = await work(lost.signal);
+    const ended = await isolation.run(claim, work, lost.signal, draining);
+    end = ended.outcome === "died" ? await foundPoison(ended.reason) : ended;
   } catch (thrown) {
     if (lost.signal.aborted) end = { outcome: "stale", failure: null };
     else if (isOutage(thrown)) {
@@ -81,15 +100,15 @@ function isOutage(thrown: unknown): boolean {
 }
 
 /** Ends when the write is decided either way, when it never can be, or when the process goes and its lease with it. */
-async function giveUp(door: Door, write: Write, stopping: AbortSignal, log: Logger): Promise<void> {
+async function giveUp(door: Door, write: Write, stopping: AbortSignal, log: Logger): Promise<Committed | null> {
   while (!stopping.aborted) {
     try {
-      await door.commit(write);
-      return;
+      return await door.commit(write);
     } catch (thrown) {
       log.error({ event: "claim_not_given_up", error: messageOf(thrown) });
-      if (!isOutage(thrown)) return;
+      if (!isOutage(thrown)) return null;
       await new Promise((resolve) => setTimeout(resolve, retryMs).unref());
     }
   }
+  return null;
 }

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { createLogger } from "../logging.ts";
 import { createMetrics } from "../metrics.ts";
 import type { JobWorker, QueueJob } from "./backend.ts";
+import { noIsolation } from "./isolation.ts";
 import { startWorker, type StageHandler, type WorkerParts, type WorkerShell } from "./worker.ts";
 
 const deafMs = 40;
@@ -60,9 +61,18 @@ function start(
       claimed.resolve(payload.goal);
       return [async () => null];
     },
+    takeUp: async () => null,
   };
   const parts = { backend, metrics, oldestSentMs, log: createLogger("test", "silent", 1) };
-  shells.push(startWorker(parts, handler, { queue: "execute", slots, drainMs: 100, deafMs }));
+  shells.push(
+    startWorker(parts, handler, {
+      queue: "execute",
+      slots,
+      drainMs: 100,
+      deafMs,
+      beforeClaim: noIsolation.beforeClaim,
+    }),
+  );
   return { claimed: claimed.promise, metrics };
 }
 

@@ -13,6 +13,7 @@ import { messageOf } from "../domain/errors.ts";
 import type { Metrics } from "../metrics.ts";
 import type { QueueName } from "../store/commit.ts";
 import { jobLockMs, type JobWorker, type QueueBackend, type QueueJob } from "./backend.ts";
+import type { Isolation } from "./isolation.ts";
 import { payloadSchema, type JobPayload } from "./payload.ts";
 import { Slots } from "./slots.ts";
 
@@ -22,6 +23,8 @@ export type Run = (draining: AbortSignal) => Promise<string | null>;
 export interface StageHandler {
   /** Claims at most `limit` of what a job names. What it leaves is dispatched again by whoever leaves it. */
   claim(payload: JobPayload, limit: number): Promise<readonly Run[]>;
+  /** The run of what this lease has claimed already, in the child process that is there for it; null where the claim was lost. */
+  takeUp(id: string, fence: number): Promise<Run | null>;
 }
 
 export interface WorkerShellOptions {
@@ -31,6 +34,7 @@ export interface WorkerShellOptions {
   readonly drainMs: number;
   /** How long a fetch may be under way, and work lie on the queue, before the worker counts as deaf. */
   readonly deafMs?: number;
+  readonly beforeClaim: Isolation["beforeClaim"];
 }
 
 export interface WorkerParts {
@@ -107,14 +111,19 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
         if (job?.id === undefined) continue;
         const id = job.id;
         // The next fetch waits for the claim, since that says how many slots are left.
-        const runs = await claim(job).catch(async (thrown: unknown) => {
-          log.warn({ event: "claim_failed", queue: options.queue, job: id, error: messageOf(thrown) });
-          await end(job, token, [messageOf(thrown)]);
-          return null;
-        });
-        if (runs === null) continue;
-        slots.take(runs.length);
-        running.set(id, { job, token, done: work(job, token, runs).finally(() => running.delete(id)) });
+        const begun = await options.beforeClaim(stopping.signal);
+        try {
+          const runs = await claim(job).catch(async (thrown: unknown) => {
+            log.warn({ event: "claim_failed", queue: options.queue, job: id, error: messageOf(thrown) });
+            await end(job, token, [messageOf(thrown)]);
+            return null;
+          });
+          if (runs === null) continue;
+          slots.take(runs.length);
+          running.set(id, { job, token, done: work(job, token, runs).finally(() => running.delete(id)) });
+        } finally {
+          begun();
+        }
       } catch (thrown) {
         if (worker === current) fetchingSince = null;
         if (stopping.signal.aborted) break;

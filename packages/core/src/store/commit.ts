@@ -7,6 +7,7 @@
  */
 import { sql } from "kysely";
 import { OuterloopError } from "../domain/errors.ts";
+import type { Held } from "../domain/budget.ts";
 import type { NewEvent } from "../domain/event.ts";
 import { storable, type JsonObject } from "../domain/json.ts";
 import type { GoalReason, GoalStatus } from "../domain/goal.ts";
@@ -131,6 +132,16 @@ export interface Settlement {
   readonly cost_unknown: boolean;
 }
 
+/** Totals that the claim is to hold afterwards. What is needed is all got, or the write says `spent`; the rest where it is free. */
+export interface Hold {
+  readonly tokens: number;
+  readonly need_tokens: number;
+  readonly micro_usd: number;
+  readonly need_micro_usd: number;
+  /** Nobody knows what the call will cost. */
+  readonly unpriced?: boolean;
+}
+
 export interface GoalEnd {
   readonly to: Extract<GoalStatus, "succeeded" | "failed" | "abandoned">;
   readonly reason?: GoalReason;
@@ -153,6 +164,10 @@ interface WriteBase {
   readonly settle?: Settlement;
   /** Steps to reserve for what comes next. */
   readonly reserve?: number;
+  /** Tokens and money to hold for the next model call. */
+  readonly hold?: Hold;
+  /** What it needs was away: counted, so that the next wait is longer. */
+  readonly backoff?: boolean;
   readonly events?: readonly NewEvent[];
 }
 
@@ -183,7 +198,13 @@ export type GoalChange = Omit<GoalWrite, "id" | "goal" | "fence" | "task">;
 
 export type Committed =
   /** `spent`: applied, but what it wanted to reserve is over a budget, or `wait`: others hold what is left of it. */
-  | { readonly outcome: "won"; readonly goalStatus: GoalStatus; readonly spent: string | null }
+  | {
+      readonly outcome: "won";
+      readonly goalStatus: GoalStatus;
+      readonly spent: string | null;
+      /** What the claim holds of its budgets now. */
+      readonly held: Held;
+    }
   | { readonly outcome: "stale" }
   | { readonly outcome: "refused"; readonly why: string };
 
@@ -205,6 +226,7 @@ interface CommitReply {
     readonly why?: string;
     readonly spent?: string;
     readonly goal_status?: GoalStatus;
+    readonly held?: { steps: number; tokens: number; micro_usd: number; money: boolean };
   }[];
   readonly jobs: readonly DueJob[];
   readonly events: Readonly<Record<string, number>> | null;
@@ -260,11 +282,19 @@ export function createDoor(db: Db, aftermath: Aftermath, options: DoorOptions): 
   };
 }
 
+const nothingHeld = { steps: 0, tokens: 0, micro_usd: 0, money: false };
+
 function readOutcome(write: Write, reply: CommitReply): Committed {
   const applied = reply.writes.find((each) => each.id === write.id);
   switch (applied?.outcome) {
-    case "won":
-      return { outcome: "won", goalStatus: applied.goal_status ?? "running", spent: applied.spent ?? null };
+    case "won": {
+      const { steps, tokens, micro_usd: microUsd, money } = applied.held ?? nothingHeld;
+      const held = { steps, tokens, microUsd, money };
+      // The reply to a write that was applied before does not say what was refused then; what is held does.
+      const lacks = steps < (write.reserve ?? 0) || tokens < (write.hold?.need_tokens ?? 0);
+      const spent = applied.spent ?? (lacks ? "wait" : null);
+      return { outcome: "won", goalStatus: applied.goal_status ?? "running", spent, held };
+    }
     case "refused":
       return { outcome: "refused", why: applied.why ?? "refused" };
     case "stale":

@@ -5,15 +5,19 @@ export {
   dispatchDue,
   listOwnClaims,
   releaseOwnClaim,
+  takeUpGoal,
+  takeUpTask,
   loadSteps,
   type ClaimedGoal,
   type ClaimedTask,
+  type OwnClaim,
 } from "./claims.ts";
 export * from "./commit.ts";
 export { loadTexts } from "./blobs.ts";
 export { asPrincipal, openDatabase, type Database, type DatabaseOptions, type Db } from "./database.ts";
 export { eventsAfter, newestEvents } from "./events.ts";
 export * from "./goals.ts";
+export { makeRoom, nextCallHold } from "./make-room.ts";
 export * from "./steer.ts";
 export { fireDueWaits, loadEffects, loadWaits, type WaitsOfAttempt } from "./waits.ts";
 export * from "./approvals.ts";
@@ -26,6 +30,7 @@ export { dropLease, renewLease } from "./leases.ts";
 export { ensurePartitions, migrate } from "./migrate.ts";
 export { oldestReadyMs } from "./oldest-work.ts";
 export * from "./reconcile.ts";
+export { resumeGoal, type MoreBudget } from "./resume.ts";
 export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
 export { journalModelCall, type JournaledModelCall } from "./step-rows.ts";

@@ -5,7 +5,7 @@ import { canonicalJson } from "../domain/json.ts";
 import type { GoalId } from "../domain/ids.ts";
 import type { ModelRequest } from "../domain/model.ts";
 import type { Principal } from "../domain/principal.ts";
-import type { ModelStep } from "../domain/step.ts";
+import type { ModelStep, Step } from "../domain/step.ts";
 import { loadTexts } from "./blobs.ts";
 import { loadSteps } from "./claims.ts";
 import { asPrincipal, type Db } from "./database.ts";
@@ -36,6 +36,24 @@ export async function listSteps(db: Db, principal: Principal, filter: StepFilter
 /** A step's id says where it is: `subject.attempt.seq`. */
 export function stepId(row: Pick<StepRecord, "subject_id" | "attempt" | "seq">): string {
   return `${row.subject_id}.${row.attempt}.${row.seq}`;
+}
+
+/** The newest finished step of a task's or a planner's attempt. Served by the primary key of the day's partition. */
+export async function lastStep(db: Db, goalId: GoalId, subjectId: string, attempt: number): Promise<Step | null> {
+  const row = await db
+    .selectFrom("steps as s")
+    .innerJoin("goals as g", (join) =>
+      join.onRef("g.retention", "=", "s.retention").onRef("g.goal_day", "=", "s.goal_day"),
+    )
+    .selectAll("s")
+    .where("g.id", "=", goalId)
+    .where("s.subject_id", "=", subjectId)
+    .where("s.attempt", "=", attempt)
+    .where("s.phase", "=", "result")
+    .orderBy("s.seq", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row === undefined ? null : toStep(row);
 }
 
 export interface ShownStep {

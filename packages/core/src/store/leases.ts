@@ -18,6 +18,15 @@ export async function renewLease(db: Db, holder: LeaseHolder, leaseMs: number): 
     ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at`.execute(db);
 }
 
+/** How long this lease stands yet, by the database's clock; 0 where it does not. */
+export async function leaseLeftMs(db: Db, id: LeaseId): Promise<number> {
+  const { rows } = await sql<{ ms: number }>`
+    SELECT greatest(extract(epoch FROM expires_at - clock_timestamp()) * 1000, 0)::float8 AS ms FROM leases WHERE id = ${id}`.execute(
+    db,
+  );
+  return rows[0]?.ms ?? 0;
+}
+
 export async function dropLease(db: Db, id: LeaseId): Promise<void> {
   await db.deleteFrom("leases").where("id", "=", id).execute();
 }

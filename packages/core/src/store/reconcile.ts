@@ -96,4 +96,14 @@ export async function wakePlanners(db: Db, limit: number): Promise<number> {
   return rows.length;
 }
 
+/** Says in goals whose wall clock has run to 80 % that it has, once. Served by the index of wall warnings. Returns the new event numbers. */
+export async function warnOfWall(
+  db: Db,
+  limit: number,
+): Promise<readonly { readonly goalId: string; readonly eventSeq: number }[]> {
+  const { rows } = await sql<{ goal_id: string; event_seq: number }>`
+    SELECT goal_id, event_seq FROM warn_of_wall(${limit}::integer)`.execute(db);
+  return rows.map((row) => ({ goalId: row.goal_id, eventSeq: row.event_seq }));
+}
+
 export type { DueJob };

@@ -65,6 +65,22 @@ export interface GoalsTable {
   cost_micro_usd: Generated<number>;
   cost_unknown: Generated<boolean>;
   exhausted: string | null;
+  exhausted_period: string | null;
+  tokens_reserved: Generated<number>;
+  cost_reserved: Generated<number>;
+  plan_tokens_reserved: Generated<number>;
+  plan_cost_reserved: Generated<number>;
+  plan_tokens_needed: Generated<number>;
+  plan_cost_needed: Generated<number>;
+  plan_backoffs: Generated<number>;
+  warned: Generated<string[]>;
+  wall_warn_at: NullableInstant;
+  lent_steps: number | null;
+  lent_tokens: number | null;
+  lent_micro_usd: number | null;
+  lent_at: NullableInstant;
+  lent_until: NullableInstant;
+  lent_under: NullableInstant;
   event_seq: Generated<number>;
   file_seq: Generated<number>;
   step_seq: Generated<number>;
@@ -120,6 +136,12 @@ export interface TasksTable {
   lease_id: string | null;
   expired_claims: number;
   steps_reserved: number;
+  tokens_reserved: number;
+  cost_reserved: number;
+  steps_needed: number;
+  tokens_needed: number;
+  cost_needed: number;
+  backoffs: number;
   last_write: string | null;
   dispatch: number;
   dispatched_at: NullableInstant;
@@ -271,8 +293,28 @@ export interface MemoryEntriesTable {
   created_at: Generated<Date>;
 }
 
+export interface TenantBudgetsTable {
+  tenant_id: string;
+  period: string;
+  steps: number | null;
+  tokens: number | null;
+  micro_usd: number | null;
+  changed_at: Generated<Date>;
+}
+
+export interface TenantBudgetUseTable {
+  tenant_id: string;
+  period: string;
+  since: Instant;
+  steps: Generated<number>;
+  tokens: Generated<number>;
+  micro_usd: Generated<number>;
+}
+
 export interface Schema {
   tenants: TenantsTable;
+  tenant_budgets: TenantBudgetsTable;
+  tenant_budget_use: TenantBudgetUseTable;
   api_keys: ApiKeysTable;
   leases: LeasesTable;
   sessions: SessionsTable;

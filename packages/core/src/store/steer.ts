@@ -1,4 +1,4 @@
-/** What people do to a goal that runs: cancel, pause, resume, signal. Each locks the goal's row first, as the one door does (W1). */
+/** What people do to a goal that runs: cancel, pause, signal; to resume is in `resume.ts`. Each locks the goal's row first, as the one door does (W1). */
 import { sql } from "kysely";
 import { hasGoalEnded, type GoalStatus } from "../domain/goal.ts";
 import type { GoalId, TaskId } from "../domain/ids.ts";
@@ -15,7 +15,7 @@ export type Steered =
   | { readonly kind: "gone" };
 
 /** Locks the goal in a statement of its own, then lets `move` decide with what it sees (W1). */
-async function steer(
+export async function steer(
   db: Db,
   principal: Principal,
   id: GoalId,
@@ -37,7 +37,7 @@ async function lockGoal(trx: Trx, principal: Principal, id: GoalId): Promise<Goa
     .executeTakeFirst();
 }
 
-const live = ["pending", "ready", "running", "waiting", "reflecting"];
+export const liveTaskStatuses = ["pending", "ready", "running", "waiting", "reflecting"];
 
 /** Ends the goal and all its tasks in one commit; whoever works on one finds its fence stale and stops. */
 export async function cancelGoal(db: Db, principal: Principal, id: GoalId, reason: string | null): Promise<Steered> {
@@ -53,11 +53,13 @@ export async function cancelGoal(db: Db, principal: Principal, id: GoalId, reaso
         lease_id: null,
         dispatched_at: null,
         steps_reserved: 0,
+        tokens_reserved: 0,
+        cost_reserved: 0,
         fence: sql`fence + 1`,
         ended_at: sql`clock_timestamp()`,
       })
       .where("goal_id", "=", id)
-      .where("status", "in", live)
+      .where("status", "in", liveTaskStatuses)
       .execute();
     await trx
       .updateTable("goals")
@@ -69,12 +71,17 @@ export async function cancelGoal(db: Db, principal: Principal, id: GoalId, reaso
         live_tasks: 0,
         plan_wanted: 0,
         steps_reserved: 0,
+        tokens_reserved: 0,
+        cost_reserved: 0,
         plan_reserved: 0,
+        plan_tokens_reserved: 0,
+        plan_cost_reserved: 0,
         fence: sql`fence + 1`,
         ended_at: sql`clock_timestamp()`,
       })
       .where("id", "=", id)
       .execute();
+    await sql`SELECT give_back_slice(${id})`.execute(trx);
     await appendEvents(trx, id, [{ type: "goal.cancelled", data: { reason } }]);
     return {
       kind: "moved",
@@ -93,7 +100,7 @@ export async function pauseGoal(db: Db, principal: Principal, id: GoalId): Promi
       .updateTable("tasks")
       .set({ due_at: "infinity", dispatched_at: sql`CASE WHEN lease_id IS NULL THEN NULL ELSE dispatched_at END` })
       .where("goal_id", "=", id)
-      .where("status", "in", live)
+      .where("status", "in", liveTaskStatuses)
       .execute();
     await trx
       .updateTable("goals")
@@ -102,45 +109,6 @@ export async function pauseGoal(db: Db, principal: Principal, id: GoalId): Promi
       .execute();
     await sql`SELECT settle_sleep(${id})`.execute(trx);
     await appendEvents(trx, id, [{ type: "goal.paused", data: {} }]);
-    return {
-      kind: "moved",
-      goal: await trx.selectFrom("goals").selectAll().where("id", "=", id).executeTakeFirstOrThrow(),
-    };
-  });
-}
-
-/** Takes a paused goal up where it was, its wall clock running again. */
-export async function resumeGoal(db: Db, principal: Principal, id: GoalId): Promise<Steered> {
-  return steer(db, principal, id, async (trx, goal) => {
-    if (goal.status !== "paused") {
-      if (hasGoalEnded(goal.status as GoalStatus))
-        return { kind: "refused", goal, why: `goal ${id} has already ${goal.status}` };
-      return { kind: "unchanged", goal };
-    }
-    await trx
-      .updateTable("tasks")
-      .set({
-        due_at: sql`clock_timestamp()`,
-        dispatched_at: sql`CASE WHEN lease_id IS NULL THEN NULL ELSE dispatched_at END`,
-      })
-      .where("goal_id", "=", id)
-      .where("status", "in", live)
-      .execute();
-    await trx
-      .updateTable("goals")
-      .set({
-        status: goal.paused_from ?? "running",
-        paused_from: null,
-        // A pause is not spent: the wall clock stood still.
-        deadline_at: sql`deadline_at + (clock_timestamp() - coalesce(paused_at, clock_timestamp()))`,
-        paused_at: null,
-        due_at: sql`clock_timestamp()`,
-        dispatched_at: sql`CASE WHEN lease_id IS NULL THEN NULL ELSE dispatched_at END`,
-      })
-      .where("id", "=", id)
-      .execute();
-    await sql`SELECT settle_sleep(${id})`.execute(trx);
-    await appendEvents(trx, id, [{ type: "goal.resumed", data: {} }]);
     return {
       kind: "moved",
       goal: await trx.selectFrom("goals").selectAll().where("id", "=", id).executeTakeFirstOrThrow(),

@@ -65,6 +65,7 @@ export async function submitGoal(db: Db, principal: Principal, input: NewGoal, c
         budget_tokens: input.budget.tokens,
         budget_micro_usd: input.budget.microUsd,
         deadline_at: sql`clock_timestamp() + make_interval(secs => ${input.budget.wallMs / 1000})`,
+        wall_warn_at: sql`clock_timestamp() + make_interval(secs => ${(input.budget.wallMs / 1000) * 0.8})`,
         file_seq: input.attachments.length,
         dispatch: 1,
         dispatched_at: sql`clock_timestamp()`,

@@ -1,39 +1,41 @@
 /** `GET /v1/goals/:id/events`: what happens to a goal, as it happens. */
-import {
-  asPrincipal,
-  endsStream,
-  eventResourceSchema,
-  eventsAfter,
-  newestEvents,
-  resolveGoalId,
-  type GoalId,
-  type Principal,
-} from "@outerloop/core";
+import { endsStream, eventResourceSchema, newestEvents, resolveGoalId, type GoalId } from "@outerloop/core";
 import { z } from "zod";
 import type { Access } from "../access/access.ts";
+import { createRemembered } from "../access/remembered.ts";
 import { invalid, Refusal } from "../http/problem.ts";
 import { defineRoute, type AnyRoute } from "../http/route.ts";
 import type { IngressParts } from "../parts.ts";
+import type { EventPages } from "./event-pages.ts";
 import { openEventStream, type StreamTimes } from "./event-stream.ts";
 import type { Watchers } from "./watchers.ts";
 
 const eventNumber = z.string().regex(/^\d{1,15}$/, "must be the number of an event");
 
+/** Which goal an id names, for those who come back all at once. */
+const rememberedGoals = { ttlMs: 5000, size: 1000 };
+
 export function eventRoutes(
   { db }: IngressParts,
   access: Access,
   watchers: Watchers,
+  pages: EventPages,
   times: StreamTimes,
 ): readonly AnyRoute[] {
+  /** By tenant and what was asked for, so that nobody is answered with what another may see. */
+  const goalIds = createRemembered<GoalId>(rememberedGoals, Date.now);
+
   /** Whether the goal has ended and its last event is not above `after`: nothing will ever come. */
-  async function isOver(principal: Principal, goalId: GoalId, after: number): Promise<boolean> {
-    return asPrincipal(db, principal, async (trx) => {
-      const newest = (await newestEvents(trx, [goalId])).get(goalId) ?? 0;
+  async function isOver(goalId: GoalId, after: number): Promise<boolean> {
+    if (after === 0) return false;
+    const { events } = await pages.read(goalId, after - 1, after);
+    const [last] = events;
+    if (last === undefined) {
+      const newest = (await newestEvents(db, [goalId])).get(goalId) ?? 0;
       if (after > newest) throw invalid("Last-Event-ID", `is above ${newest}, the newest event of goal ${goalId}`);
-      if (after < newest) return false;
-      const [last] = await eventsAfter(trx, goalId, newest - 1, 1);
-      return last !== undefined && endsStream(last.type);
-    });
+      return false;
+    }
+    return events.length === 1 && endsStream(last.type) && (await pages.read(goalId, after)).events.length === 0;
   }
 
   return [
@@ -57,10 +59,12 @@ export function eventRoutes(
         },
       },
       async ({ principal, params, query, headers, request }) => {
-        const goalId = await resolveGoalId(db, principal, params["id"]!);
+        const asked = params["id"]!;
+        const find = () => resolveGoalId(db, principal, asked);
+        const goalId = (await goalIds.lookUp(`${principal.tenantId} ${asked}`, find)) ?? (await find());
         // A browser that reconnects repeats the URL it began with, so the header says more than the query.
         const after = Number(headers["last-event-id"] ?? query.after ?? 0);
-        if (await isOver(principal, goalId, after)) return new Response(null, { status: 204 });
+        if (await isOver(goalId, after)) return new Response(null, { status: 204 });
         if (watchers.full)
           throw new Refusal(
             "overloaded",
@@ -68,8 +72,7 @@ export function eventRoutes(
             { headers: { "retry-after": "5" } },
           );
         const source = {
-          read: (above: number, limit: number) =>
-            asPrincipal(db, principal, (trx) => eventsAfter(trx, goalId, above, limit)),
+          read: (above: number) => pages.read(goalId, above),
           watch: () => watchers.watch(goalId),
           mayGoOn: () =>
             access.require(request, "viewer").then(

@@ -1,26 +1,25 @@
-import type { GoalEvent } from "@outerloop/core";
+import type { EventType } from "@outerloop/core";
 import { expect, test } from "vitest";
+import type { ShownEvent } from "./event-pages.ts";
 import { openEventStream, type EventSource } from "./event-stream.ts";
 import type { Watcher } from "./watchers.ts";
 
-const event = (seq: number, type: GoalEvent["type"] = "step.tool"): GoalEvent => ({
+const event = (seq: number, type: EventType = "step.tool", room = 0): ShownEvent => ({
   seq,
   type,
-  taskId: null,
-  data: {},
-  at: "2026-01-01T00:00:00Z",
+  text: `id: ${seq}\nevent: ${type}\ndata: {}${" ".repeat(room)}\n\n`,
 });
 const times = { heartbeatMs: 15_000, retryMs: 2000 };
 
 /** A goal's events and a watcher whose answers are given in advance; after them it hangs. */
 function scripted(
-  events: GoalEvent[],
+  events: ShownEvent[],
   answers: Awaited<ReturnType<Watcher["wait"]>>[],
   onWait: () => void = () => undefined,
 ) {
   let left = false;
   const source: EventSource = {
-    read: async (after, limit) => events.filter((each) => each.seq > after).slice(0, limit),
+    read: async (after) => ({ events: events.filter((each) => each.seq > after), more: false }),
     watch: () => ({
       wait: async () => {
         onWait();
@@ -73,7 +72,7 @@ test("1: a database that is away for a while costs neither an event nor the stre
   let failures = 2;
   const flaky: EventSource = {
     ...source,
-    read: async (after, limit) => (failures-- > 0 ? Promise.reject(new Error("away")) : source.read(after, limit)),
+    read: async (after) => (failures-- > 0 ? Promise.reject(new Error("away")) : source.read(after)),
   };
   const text = await readAll(openEventStream(flaky, 0, times));
   expect(text.match(/^: Postgres is away$/gm)).toHaveLength(2);
@@ -83,6 +82,22 @@ test("1: a database that is away for a while costs neither an event nor the stre
 test("news of an event that Postgres does not know ends in one look", async () => {
   let reads = 0;
   const { source } = scripted([event(1)], ["news", "stopping"]);
-  await readAll(openEventStream({ ...source, read: (after, limit) => (reads++, source.read(after, limit)) }, 0, times));
+  await readAll(openEventStream({ ...source, read: (after) => (reads++, source.read(after)) }, 0, times));
   expect(reads).toBe(2);
+});
+
+test("2: a piece is cut by its size, and the next begins where it ended", async () => {
+  const { source } = scripted(
+    [
+      event(1, "step.tool", 60_000),
+      event(2, "step.tool", 60_000),
+      event(3, "step.tool", 90_000),
+      event(4, "goal.succeeded"),
+    ],
+    [],
+  );
+  const pieces: string[] = [];
+  for await (const chunk of openEventStream(source, 0, times)) pieces.push(new TextDecoder().decode(chunk));
+  const ids = pieces.map((piece) => [...piece.matchAll(/^id: (\d)/gm)].map((match) => match[1]).join(""));
+  expect(ids).toEqual(["", "1", "2", "3", "4"]);
 });

@@ -1,17 +1,18 @@
 /**
- * A goal's events as Server-Sent Events (W9): from Postgres, page by page, in the goal's own sequence.
+ * A goal's events as Server-Sent Events (W9): page by page, in the goal's own sequence.
  *
- * 1. No gap and no repeat: each page starts above the last event sent, and numbers are given under the goal's lock.
- * 2. The reader pulls: nothing is read from Postgres before the page before it was taken, so a slow one costs one page.
+ * 1. No gap and no repeat: each piece starts above the last event sent, and numbers are given under the goal's lock.
+ * 2. The reader pulls: nothing is asked for before the piece before it was taken, and a piece is small, so a slow reader
+ *    costs one piece; pages belong to all readers together.
  * 3. It ends after the event that ends the goal, unless the goal went on after that.
  */
-import { endsStream, type GoalEvent } from "@outerloop/core";
-import { toEventResource } from "../goals/resources.ts";
+import { endsStream } from "@outerloop/core";
+import type { Page, ShownEvent } from "./event-pages.ts";
 import type { Watcher } from "./watchers.ts";
 
 export interface EventSource {
   /** Events above a number, in order; what stands in the way is thrown. */
-  read(after: number, limit: number): Promise<readonly GoalEvent[]>;
+  read(after: number): Promise<Page>;
   /** Called when reading begins, so that a stream that nobody reads holds nothing. */
   watch(): Watcher;
   /** Asked at every heartbeat; false ends the stream. */
@@ -24,31 +25,34 @@ export interface StreamTimes {
   readonly retryMs: number;
 }
 
-const pageSize = 100;
+/** Of one piece, unless a single event is longer: what a reader that went quiet holds of ours. */
+const maxPieceChars = 64 * 1024;
 
 export function openEventStream(source: EventSource, after: number, times: StreamTimes): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let watcher: Watcher | undefined;
   let sent = after;
   let lastEnds = false;
-  /** Set while Postgres may know more than was sent. */
+  /** Set while there may be more than was sent. */
   let behind = true;
 
   /** The next piece of the stream; undefined at its end. Each turn ends with something sent or with a wait. */
   async function next(watching: Watcher): Promise<string | undefined> {
     for (;;) {
       if (behind) {
-        const events = await source.read(sent, pageSize).catch(() => undefined);
-        if (events === undefined) return (await pause(watching)) === "stopping" ? undefined : ": Postgres is away\n\n";
-        const last = events.at(-1);
+        const page = await source.read(sent).catch(() => undefined);
+        if (page === undefined) return (await pause(watching)) === "stopping" ? undefined : ": Postgres is away\n\n";
+        const piece = cutPiece(page.events);
+        const last = piece.at(-1);
         if (last === undefined && lastEnds) return undefined;
-        // A page that ends with the goal is followed by one more look.
-        behind = last !== undefined && (events.length === pageSize || endsStream(last.type));
+        // A piece that ends with the goal is followed by one more look.
+        behind = page.more || piece.length < page.events.length || (last !== undefined && endsStream(last.type));
         if (last !== undefined) {
           sent = last.seq;
           lastEnds = endsStream(last.type);
-          return events.map(formatEvent).join("");
+          return piece.map((event) => event.text).join("");
         }
+        if (behind) continue;
       }
       const woken = await watching.wait(sent, times.heartbeatMs);
       if (woken === "stopping") return undefined;
@@ -81,6 +85,8 @@ export function openEventStream(source: EventSource, after: number, times: Strea
   );
 }
 
-function formatEvent(event: GoalEvent): string {
-  return `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(toEventResource(event))}\n\n`;
+function cutPiece(events: readonly ShownEvent[]): readonly ShownEvent[] {
+  let chars = 0;
+  const end = events.findIndex((event, index) => (chars += event.text.length) > maxPieceChars && index > 0);
+  return end < 0 ? events : events.slice(0, end);
 }

@@ -10,6 +10,7 @@ import {
   failpoint,
   maxSignalBytes,
   newSignalSchema,
+  resumeSchema,
   storableText,
   type GoalId,
   type Principal,
@@ -80,14 +81,17 @@ export function steerRoutes({ db, bus, dispatch }: IngressParts): readonly AnyRo
         method: "post",
         path: "/v1/goals/{id}/resume",
         name: "resumeGoal",
-        summary: "Take a paused goal up where it was.",
+        summary:
+          "Take a paused goal up where it was, or one that failed on a budget with more of it. `budget` gives new totals, also to a goal that runs.",
         role: "operator",
-        body: { schema: z.strictObject({}), required: false, maxBytes },
-        answers,
+        body: { schema: resumeSchema, required: false, maxBytes },
+        answers: { ...answers, 400: { description: "A total that is not larger than what is spent." } },
       },
-      async ({ principal, params }) => {
+      async ({ principal, params, body }) => {
         const id = await goalIdOf(db, principal, params["id"]!);
-        const steered = await resumeGoal(db, principal, id);
+        const { steps, wall_ms: wallMs, tokens, usd } = body.budget ?? {};
+        const microUsd = usd === undefined || usd === null ? usd : Math.round(usd * 1_000_000);
+        const steered = await resumeGoal(db, principal, id, { steps, wallMs, tokens, microUsd });
         if (steered.kind === "moved") wake(principal);
         return answer(principal, id, steered);
       },

@@ -63,7 +63,12 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
     error: keep,
     child: () => quiet,
   } as unknown as IngressParts["log"];
-  const bus = await openEventBus(database, () => null, "test", true, quiet);
+  const bus = await openEventBus(
+    database,
+    () => null,
+    { prefix: "test", listens: true, recent: { length: 100, ttlMs: 60_000 } },
+    quiet,
+  );
   // As the runtime has it: what cannot be sent, here because the house was closed meanwhile, is the reconciler's.
   const send = (jobs: readonly DueJob[]) => addJobs(queue, jobs).catch(() => undefined);
   const parts: IngressParts = {

@@ -21,21 +21,26 @@ interface Place {
   readonly scope: readonly string[];
 }
 
+export function researchTask(state: PlanState, id: string, text: string): PlannedTask {
+  return {
+    id,
+    text,
+    depends_on: [],
+    tools: ["search_files", "read_file", "write_note"].filter((tool) => state.tools.has(tool)),
+    evidence: state.tools.has("write_note") ? [{ note: "" }] : [{ tool: "search_files" }],
+    difficulty: "normal",
+  };
+}
+
 export function planResearch(state: PlanState): PlannedTask[] {
   const question = standalone(state.goal, state.asked);
   const { places, areSubjects } = choosePlaces(state.paths, question, state.fileCount > state.paths.length);
-  const tools = ["search_files", "read_file", "write_note"].filter((tool) => state.tools.has(tool));
   const criteria = areSubjects && isComparison(question) ? criteriaOf(question) : [];
   const comparing = criteria.length > 0 ? { criteria } : {};
   const efforts = effortsOf(places, state.sizes);
-  const research = places.map(({ title, scope }, at): PlannedTask => ({
-    id: `t${at + 1}`,
-    text: renderResearchTask(title, { question, scope, ...comparing, ...efforts[at] }),
-    depends_on: [],
-    tools,
-    evidence: state.tools.has("write_note") ? [{ note: "" }] : [{ tool: "search_files" }],
-    difficulty: "normal",
-  }));
+  const research = places.map(({ title, scope }, at) =>
+    researchTask(state, `t${at + 1}`, renderResearchTask(title, { question, scope, ...comparing, ...efforts[at] })),
+  );
   return state.tools.has("write_file")
     ? [
         ...research,

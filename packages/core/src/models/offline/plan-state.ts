@@ -9,6 +9,8 @@ export interface PlanTask {
   readonly parent: string;
   readonly text: string;
   readonly result: string;
+  /** A budget ended before it was done, and more was given since. */
+  readonly isCutOff: boolean;
 }
 
 export interface PlanState {
@@ -54,6 +56,7 @@ export function readPlanState(request: ModelRequest): PlanState {
         parent: attributes["parent"] ?? "",
         text,
         result: rest.join("\n\nResult:\n"),
+        isCutOff: attributes["cut_off"] === "true",
       };
     }),
   };
