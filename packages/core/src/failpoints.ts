@@ -10,6 +10,8 @@ export const failpointNames = [
   "commit.applied",
   "commit.dispatched",
   "dispatch.marked",
+  /** A worker has a job in its hands, its work is not claimed. */
+  "job.fetched",
   "plan.claimed",
   /** A model has answered, and was paid; the answer is nowhere but in this process. */
   "plan.answered",

@@ -25,12 +25,14 @@ export async function runService(options: ServiceOptions): Promise<void> {
     });
     const started = await options.start(runtime, config);
     const probes = config.probePort === null ? null : await startProbeServer(runtime, config.host, config.probePort);
+    // Before it says that it is ready: whoever reads that may stop it at once.
+    const stopped = stopSignal();
     runtime.log.info({
       event: "ready",
       ...started.ready,
       ...(probes === null ? {} : { probePort: probes.port }),
     });
-    await stopSignal();
+    await stopped;
     runtime.log.info({ event: "draining" });
     await started.close?.();
     await runtime.close();

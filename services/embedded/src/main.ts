@@ -103,8 +103,9 @@ async function run(config: Config, asked: Asked | null, story: Story): Promise<n
     story.model(server.runtime.models);
     if (asked !== null) return await runAsked(config, asked, server, story.footer(config, server.url));
     story.serving(server.url, config.dataDir);
+    const stopped = stopSignal();
     server.runtime.log.info({ event: "ready", url: server.url });
-    await stopSignal();
+    await stopped;
     story.line("Stopping", "running steps finish or are handed back");
     return 0;
   } finally {

@@ -238,23 +238,31 @@ export async function addJobs(backend: QueueBackend, jobs: readonly DueJob[]): P
 }
 
 /** From the fetch of a job to the claim of its work takes a query; after this long its worker is dead or its claim failed. */
-const unclaimedActiveMs = 5000;
+const takenMs = 2000;
 
-/** Which of these jobs, whose work nobody has claimed, their queue no longer moves: missing, finished, or taken by who is gone. */
+/**
+ * Which of these jobs, whose work nobody has claimed, their queue no longer moves: missing, finished, or taken by who is
+ * gone. BullMQ finds those too, when the job's lock has run out and was looked at twice: in a minute.
+ * @param taken since when this process has seen jobs taken, by its own stopwatch: the clock of who took them may be wrong.
+ *   Kept from look to look.
+ */
 export async function findLostJobs(
-  backend: QueueBackend,
+  backend: Pick<QueueBackend, "queues">,
   jobs: readonly { readonly queue: QueueName; readonly job: string }[],
+  taken: Map<string, number>,
 ): Promise<{ readonly queue: QueueName; readonly job: string }[]> {
   const states = await Promise.all(
     jobs.map(async (job) => ({ job, state: await backend.queues[job.queue].getJobState(job.job) })),
   );
-  const lost = await Promise.all(
-    states.map(async ({ job, state }) => {
-      if (state !== "active") return state === "unknown" || state === "completed" || state === "failed";
-      // BullMQ would find it too, when the job's lock has run out and been looked at twice: in a minute.
-      const takenAt = (await backend.queues[job.queue].getJob(job.job))?.processedOn;
-      return takenAt !== undefined && Date.now() - takenAt > unclaimedActiveMs;
-    }),
-  );
-  return states.filter((_state, index) => lost[index]).map(({ job }) => job);
+  const now = performance.now();
+  const active = new Set(states.flatMap(({ job, state }) => (state === "active" ? [job.job] : [])));
+  for (const id of taken.keys()) if (!active.has(id)) taken.delete(id);
+  for (const id of active) if (!taken.has(id)) taken.set(id, now);
+  return states
+    .filter(({ job, state }) =>
+      state === "active"
+        ? now - taken.get(job.job)! >= takenMs
+        : state === "unknown" || state === "completed" || state === "failed",
+    )
+    .map(({ job }) => job);
 }

@@ -33,13 +33,17 @@ export interface ReconcilerParts {
   readonly events: (goalId: string, newest: number) => void;
 }
 
-export async function reconcileOnce({ db, queue, tenantCap, metrics, events }: ReconcilerParts): Promise<void> {
+/** @param taken see `findLostJobs`; kept from round to round */
+export async function reconcileOnce(
+  { db, queue, tenantCap, metrics, events }: ReconcilerParts,
+  taken: Map<string, number>,
+): Promise<void> {
   const released = await releaseDeadClaims(db, batch);
   if (released > 0) failpoint("reconcile.released");
   const woken = await wakePlanners(db, batch);
   for (const { goalId, eventSeq } of await warnOfWall(db, batch)) events(goalId, eventSeq);
   const unclaimed = await findUnclaimedJobs(db, graceMs, batch);
-  const lost = unclaimed.length === 0 ? [] : await findLostJobs(queue, unclaimed);
+  const lost = await findLostJobs(queue, unclaimed, taken);
   if (lost.length > 0) {
     await forgetJobs(db, lost);
     failpoint("reconcile.forgot");
@@ -58,12 +62,13 @@ export function startReconciler(parts: ReconcilerParts, everyMs: number, log: Lo
   const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let round: Promise<void> = Promise.resolve();
+  const taken = new Map<string, number>();
   const next = () => {
     if (stopping.signal.aborted) return;
     // Spread, so that replicas which started together do not ask together.
     timer = setTimeout(
       () => {
-        round = reconcileOnce(parts)
+        round = reconcileOnce(parts, taken)
           .catch((thrown: unknown) => log.warn({ event: "reconcile_failed", error: messageOf(thrown) }))
           .then(next);
       },

@@ -10,6 +10,7 @@
  */
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
+import { failpoint } from "../failpoints.ts";
 import type { Metrics } from "../metrics.ts";
 import type { QueueName } from "../store/commit.ts";
 import { jobLockMs, type JobWorker, type QueueBackend, type QueueJob } from "./backend.ts";
@@ -111,6 +112,7 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
         if (job?.id === undefined) continue;
         const id = job.id;
         // The next fetch waits for the claim, since that says how many slots are left.
+        failpoint("job.fetched");
         const begun = await options.beforeClaim(stopping.signal);
         try {
           const runs = await claim(job).catch(async (thrown: unknown) => {
