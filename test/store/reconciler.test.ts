@@ -46,7 +46,7 @@ describeWithServers("reconciling", () => {
   });
 
   const reconcile = (db: Db = database.db) =>
-    reconcileOnce({ db, queue, tenantCap, metrics: createMetrics(), events: () => undefined });
+    reconcileOnce({ db, queue, tenantCap, metrics: createMetrics(), events: () => undefined }, new Map());
   /** As if so much time had passed since everything was sent. */
   const passMinutes = async (minutes: number) => {
     for (const table of ["goals", "tasks"])

@@ -55,6 +55,8 @@ const recalledMemories = 5;
 const sessionTurns = 5;
 /** From here on what is waited for is shown as a wait. */
 const longWaitMs = 30_000;
+/** Such waits in a row, each as long as the provider says: the wall clock does not end them. */
+const maxModelWaits = 24;
 
 /** Tool calls of one turn that are looked at, whether they run or not. */
 const maxCallsPerTurn = 64;
@@ -303,25 +305,40 @@ class Execution {
   /** A provider that says to come back much later is waited for like anything else: people see it, and the wall clock stands still. */
   async #sleep(forMs: number, why: string): Promise<WorkEnd> {
     const { task } = this.#claim;
-    const { wakes } = await loadWaits(this.#runtime.db, task.id, task.attempt);
-    const asked = await this.#commit({
-      waits: [
-        {
-          id: this.#runtime.createId("wait"),
-          attempt: task.attempt,
-          seq: Math.max(0, ...this.#steps.map((step) => step.seq)) + 1,
-          kind: "timer",
-          name: "model",
-          subject: { why },
-          for_ms: Math.min(forMs, maxWaitMs),
-          on_deadline: "continue",
-        },
-      ],
-    });
-    if (asked.outcome !== "won") return { outcome: "stale", failure: null };
-    const slept = await this.#commit({ move: { to: "waiting", wakes } });
-    if (slept.outcome === "refused") return this.#release(longWaitMs);
-    return { outcome: slept.outcome === "won" ? "waiting" : "stale", failure: null };
+    if (this.#backoffs >= maxModelWaits) {
+      const reason = `the model's provider put it off ${maxModelWaits} times in a row: ${why}`;
+      return this.#move({ to: "failed", reason }, reason);
+    }
+    const seq = Math.max(0, ...this.#steps.map((step) => step.seq)) + 1;
+    let asked = false;
+    // Ends: a refusal means that something came meanwhile, and what can come is limited.
+    for (;;) {
+      const { wakes, bySeq } = await loadWaits(this.#runtime.db, task.id, task.attempt);
+      const isOpen = bySeq.get(seq)?.resolution === null;
+      if (!isOpen && asked) return this.#release();
+      const committed = await this.#commit(
+        isOpen
+          ? { move: { to: "waiting", wakes } }
+          : {
+              backoff: true,
+              waits: [
+                {
+                  id: this.#runtime.createId("wait"),
+                  attempt: task.attempt,
+                  seq,
+                  kind: "timer",
+                  name: "model",
+                  subject: { why },
+                  for_ms: Math.min(forMs, maxWaitMs),
+                  on_deadline: "continue",
+                },
+              ],
+            },
+      );
+      if (committed.outcome === "stale") return { outcome: "stale", failure: null };
+      if (isOpen && committed.outcome === "won") return { outcome: "waiting", failure: null };
+      asked = true;
+    }
   }
 
   async #move(move: TaskMove, failure: string | null, settle?: Settlement): Promise<WorkEnd> {

@@ -64,7 +64,7 @@ function toTaskResource({ row, dependsOn, parentKey }: TaskInGoal): TaskResource
     hint: row.hint,
     result: row.result,
     reason: row.reason,
-    waiting_on: row.wait as TaskResource["waiting_on"],
+    waiting_on: (row.status === "waiting" ? row.wait : null) as TaskResource["waiting_on"],
     created_at: row.created_at.toISOString(),
     started_at: row.started_at?.toISOString() ?? null,
     ended_at: row.ended_at?.toISOString() ?? null,
