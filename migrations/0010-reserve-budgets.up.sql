@@ -202,12 +202,13 @@ BEGIN
     WHEN v_tokens > 0 AND g.tokens_used + g.tokens_reserved + v_tokens > g.budget_tokens THEN 'wait'
     WHEN v_micro_usd > 0 AND g.cost_micro_usd + g.cost_reserved + v_micro_usd > g.budget_micro_usd THEN 'wait'
   END;
-  IF spent IS NULL THEN
+  -- Most tenants have no limits, and then this is all it costs.
+  IF spent IS NULL AND (g.lent_until IS NOT NULL OR EXISTS (SELECT FROM tenant_budgets WHERE tenant_id = g.tenant_id)) THEN
     lent := lend_to_goal(p_goal, p_steps, v_tokens, v_micro_usd);
     spent := lent[1];
+    SELECT * INTO g FROM goals WHERE id = p_goal;
   END IF;
   IF spent IS NULL THEN
-    SELECT * INTO g FROM goals WHERE id = p_goal;
     -- least() passes over what is null: no limit.
     tokens := greatest(v_tokens, least(p_want_tokens - p_own_tokens, g.budget_tokens - g.tokens_used - g.tokens_reserved,
       g.lent_tokens - g.tokens_used - g.tokens_reserved));

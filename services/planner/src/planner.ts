@@ -292,8 +292,9 @@ class Planning {
     const detail = describeExhausted(reason, this.#claim.row);
     const ending = composeEnding(tasks, detail);
     const citations = await checkGoalCitations(this.#runtime.db, this.#claim.goal.id, ending.answer);
-    await this.#commit({ end: { to: "failed", reason, detail, ...ending, citations } });
-    return null;
+    const committed = await this.#commit({ end: { to: "failed", reason, detail, ...ending, citations } });
+    // It was given more in this very moment, and goes on.
+    return committed.outcome === "refused" ? this.#release() : null;
   }
 
   async #modelFailed(thrown: unknown): Promise<string | null> {

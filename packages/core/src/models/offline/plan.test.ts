@@ -11,6 +11,7 @@ interface Told {
   readonly text: string;
   readonly needs?: string;
   readonly result?: string;
+  readonly isCutOff?: boolean;
 }
 const allTools = ["search_files", "read_file", "write_note", "write_file", "list_files"];
 
@@ -23,10 +24,10 @@ function planned(
     section("goal", { id: "g_1", at: "2026-11-21" }, goal),
     section("workspace", { files: count, bytes: 1 }, paths.map((path) => `${path}\t10`).join("\n")),
     section("tools", {}, tools.map((name) => `${name}: …`).join("\n")),
-    ...tasks.map(({ id, status, text, needs = "", result }) =>
+    ...tasks.map(({ id, status, text, needs = "", result, isCutOff = false }) =>
       section(
         "task",
-        { id, status, attempt: 1, depends_on: needs, parent: "" },
+        { id, status, attempt: 1, depends_on: needs, parent: "", ...(isCutOff && { cut_off: "true" }) },
         result ? `${text}\n\nResult:\n${result}` : text,
       ),
     ),
@@ -130,6 +131,16 @@ test("where the report failed twice, the answer is given without it", () => {
   const { done, final_answer } = planned(["a.md"], [research, lost, { ...lost, id: "t3" }]);
   expect(done).toBe(true);
   expect(final_answer).toContain('a.md:1 "eight kettles"');
+});
+
+test("what a budget cut off is planned anew when there is more, and then the report of all", () => {
+  const cutOff = { id: "t3", status: "cancelled", text: "Find more.\nQuestion: How many?", isCutOff: true };
+  const cutReport = { ...report, id: "t4", status: "cancelled", needs: "t1 t3", isCutOff: true };
+  const again = planned(["a.md"], [research, cutOff, cutReport]);
+  expect(again).toMatchObject({ done: false, tasks: [{ id: "t5", text: cutOff.text, depends_on: [] }] });
+  const redone = { id: "t5", status: "done", text: cutOff.text, result: found };
+  const next = planned(["a.md"], [research, cutOff, cutReport, redone]);
+  expect(next.tasks).toMatchObject([{ id: "t6", depends_on: ["t1", "t5"] }]);
 });
 
 test("where nothing came of any search, it says so and plans nothing", () => {
