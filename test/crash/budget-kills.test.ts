@@ -16,8 +16,8 @@ import { deploy, type Deployment } from "../support/deployments.ts";
 import { endProcesses } from "../support/processes.ts";
 import { done, scriptFor } from "../support/scripts.ts";
 import { describeWithServers } from "../support/servers.ts";
+import { isFull } from "./support/size.ts";
 
-const isFull = process.env["OUTERLOOP_TEST_CRASH"] === "full";
 const executors = 8;
 const goals = isFull ? 40 : 6;
 const killEveryMs = isFull ? 1000 : 700;

@@ -124,8 +124,8 @@ describeWithServers("reconciling", () => {
       await queue.queues.execute.add("execute", data, { jobId: id!, lifo: false });
     }
     queue.dropWorker(worker);
-    await Promise.all([reconcile(), reconcile()]);
     await reconcile();
+    await Promise.all([reconcile(), reconcile()]);
     const again = await sent();
     const changed = again.filter((each) => !first.includes(each));
     expect(changed).toHaveLength(10);
