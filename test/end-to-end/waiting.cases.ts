@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { FailpointName } from "@outerloop/core";
 import type { ApprovalResource, EventResource } from "@outerloop/core/domain";
 import {
   startScriptedServer,
@@ -305,12 +306,12 @@ export function waitingCases(size: Size): void {
 
     if (size === "embedded") return;
 
-    const cutOff = async (calls: Calls) => {
+    const cutOff = async (calls: Calls, at: FailpointName = "effect.sent") => {
       use(oneTask(calls));
       const name = "executor-1";
       deployment.processes.get(name)!.kill("SIGTERM");
       await deployment.processes.get(name)!.exited;
-      const dies = await deployment.start("executor", "dies", { OUTERLOOP_FAILPOINT: "effect.sent" });
+      const dies = await deployment.start("executor", "dies", { OUTERLOOP_FAILPOINT: at });
       const id = await post();
       const approve = async () => {
         await until(id, isWaiting());
@@ -345,6 +346,19 @@ export function waitingCases(size: Size): void {
       expect(keys).toHaveLength(2);
       expect(new Set(keys).size).toBe(1);
     }, 60_000);
+
+    for (const [at, result] of [
+      ["effect.sent", "[the sink has it]"],
+      ["effect.intended", "[received]"],
+    ] as const)
+      test(`a call that was cut off at ${at} is asked after by its tool's probe, and happens once`, async () => {
+        const before = sink.deliveries.length;
+        const id = await cutOff([{ name: "sink_ask", args: { text: at } }], at);
+        const end = await ended(id);
+        expect(end.status).toBe("succeeded");
+        expect(end.tasks[0]?.result).toBe(result);
+        expect(sink.deliveries.length - before).toBe(1);
+      }, 60_000);
 
     test("a call that was cut off runs again by itself where its receiver deduplicates", async () => {
       const before = sink.deliveries.length;

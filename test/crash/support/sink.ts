@@ -33,6 +33,11 @@ export async function startSink(): Promise<Sink> {
           if (!response.writableEnded) resolve();
         }),
       );
+      if (request.method === "GET") {
+        const key = request.headers["idempotency-key"];
+        response.end(JSON.stringify({ seen: deliveries.some((delivery) => delivery.key === key) }));
+        return;
+      }
       const body = await readText(request);
       const delivery = { key: String(request.headers["idempotency-key"]), body, at: Date.now(), hungUp };
       deliveries.push(delivery);

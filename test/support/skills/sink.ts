@@ -32,5 +32,19 @@ export default {
     { ...common, name: "sink_post", description: "Post a text to the sink.", deduplicates: () => true },
     /** One that cannot be repeated: for what must happen at most once. */
     { ...common, name: "sink_mail", description: "Mail a text to the sink." },
+    /** One that can be asked whether it has a call. */
+    {
+      ...common,
+      name: "sink_ask",
+      description: "Post a text to the sink, which can be asked for it.",
+      async reconcile(_args: unknown, context: Context) {
+        const response = await fetch(process.env["SINK_URL"]!, {
+          headers: { "idempotency-key": context.idempotencyKey },
+          signal: context.signal,
+        });
+        const { seen } = (await response.json()) as { seen: boolean };
+        return seen ? { kind: "done", text: "the sink has it" } : { kind: "not_done" };
+      },
+    },
   ],
 };
