@@ -83,8 +83,10 @@ const childConnections = 4;
 export async function openRuntime(config: Config, options: RuntimeOptions): Promise<Runtime> {
   const isChild = options.lease !== undefined;
   const log = createLogger(options.service, config.logLevel ?? options.logLevel ?? "info", options.logTo ?? 1);
-  if (config.failpoint !== null) log.warn({ event: "failpoint_armed", ...config.failpoint });
-  armFailpoint(config.failpoint);
+  // A child's death is blamed on its work, so none is made to die.
+  const armed = isChild ? null : config.failpoint;
+  if (armed !== null) log.warn({ event: "failpoint_armed", ...armed });
+  armFailpoint(armed);
   const models = createModels(config.models, {
     offline: createOfflineProvider(),
     localEmbedder: createLocalEmbedder(),
