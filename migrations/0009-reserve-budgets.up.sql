@@ -331,12 +331,15 @@ BEGIN
       OR coalesce((v_hold ->> 'unpriced')::boolean, false) AND (budget_micro_usd IS NOT NULL OR lent_micro_usd IS NOT NULL),
     plan_backoffs = CASE WHEN v_task IS NOT NULL THEN plan_backoffs WHEN v_backoff THEN least(plan_backoffs + 1, 100)
       WHEN p_steps_written > 0 THEN 0 ELSE plan_backoffs END,
+    expired_claims = CASE WHEN v_task IS NULL AND p_steps_written > 0 THEN 0 ELSE expired_claims END,
     last_write = CASE WHEN v_task IS NULL THEN v_id ELSE last_write END
     WHERE id = v_goal RETURNING * INTO g;
   IF v_task IS NOT NULL THEN
     UPDATE tasks SET last_write = v_id, steps_reserved = greatest(steps_reserved - v_steps, 0),
       tokens_reserved = CASE WHEN v_lets_go THEN 0 ELSE tokens_reserved END, cost_reserved = CASE WHEN v_lets_go THEN 0 ELSE cost_reserved END,
-      backoffs = CASE WHEN v_backoff THEN least(backoffs + 1, 100) WHEN p_steps_written > 0 THEN 0 ELSE backoffs END
+      backoffs = CASE WHEN v_backoff THEN least(backoffs + 1, 100) WHEN p_steps_written > 0 THEN 0 ELSE backoffs END,
+      -- What gets on is not what ends its process (W8).
+      expired_claims = CASE WHEN p_steps_written > 0 THEN 0 ELSE expired_claims END
       WHERE id = v_task;
   END IF;
   IF v_lets_go THEN own_tokens := 0; own_micro_usd := 0; END IF;
