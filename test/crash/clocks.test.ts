@@ -19,8 +19,8 @@ const library = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
 
 const goals = sized(10, 100);
 const calls = ["append", "sleep", "post", "sleep-until"] as const satisfies readonly Call[];
-/** A timer may be this late. */
-const lateMs = 2000;
+/** A timer may be 2 s late; on a machine that runs the whole suite beside it, later. */
+const lateMs = sized(8000, 2000);
 
 const clock = (offset: string) => ({
   LD_PRELOAD: library!,
@@ -29,7 +29,7 @@ const clock = (offset: string) => ({
   FAKETIME_DONT_FAKE_MONOTONIC: "1",
 });
 
-const title = "workers with clocks an hour fast and an hour slow: no timer early, none 2 s late, every goal ends";
+const title = `workers with clocks an hour fast and an hour slow: no timer early, none ${lateMs / 1000} s late, every goal ends`;
 
 if (library === undefined) notRun(title, "libfaketime is not installed (Debian: apt-get install faketime)");
 else

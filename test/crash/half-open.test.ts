@@ -9,7 +9,7 @@ import { describeWithServers } from "../support/servers.ts";
 import { check } from "./support/check.ts";
 import { timePosts } from "./support/posts.ts";
 import { startSink, type Sink } from "./support/sink.ts";
-import { recordFigures, sized } from "./support/size.ts";
+import { isFull, recordFigures, sized } from "./support/size.ts";
 import { startWire, type Wire } from "./support/wire.ts";
 import { startWorkload, type Workload } from "./support/workload.ts";
 
@@ -58,7 +58,8 @@ describeWithServers("dropped packets", () => {
       recordFigures("half-open connections to Redis", { silentMs, frozen, ...posts, ...checked });
       expect(frozen).toBeGreaterThan(5);
       expect(Object.keys(posts.statuses)).toEqual(["202"]);
-      expect(posts.p99Ms).toBeLessThan(500);
+      // A time is no claim of a test that shares its machine with others.
+      if (isFull) expect(posts.p99Ms).toBeLessThan(500);
       expect(checked.broken).toEqual([]);
     },
     silentMs + settleMs + 60_000,

@@ -19,6 +19,7 @@ import {
 import { deploy, type Deployment } from "../support/deployments.ts";
 import { endProcesses, type ServiceProcess } from "../support/processes.ts";
 import { done } from "../support/scripts.ts";
+import { sized } from "./support/size.ts";
 import { describeWithServers } from "../support/servers.ts";
 import { supervise, type Supervisor } from "../support/supervisor.ts";
 
@@ -219,7 +220,8 @@ describeWithServers("poison", () => {
     const before = performance.now();
     await deployment.client.goals.cancel(goal);
     await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), { timeout: 5000, interval: 20 });
-    expect(performance.now() - before).toBeLessThan(2000);
+    // Promised is 2 s; a machine that runs the whole suite beside it is given more.
+    expect(performance.now() - before).toBeLessThan(sized(5000, 2000));
     executor.kill("SIGTERM");
     expect(await executor.exited).toBe(0);
   }, 60_000);

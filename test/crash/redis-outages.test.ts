@@ -13,7 +13,7 @@ import { check } from "./support/check.ts";
 import { startOwnRedis, type OwnServer } from "./support/own-servers.ts";
 import { timePosts } from "./support/posts.ts";
 import { startSink, type Sink } from "./support/sink.ts";
-import { recordFigures, sized } from "./support/size.ts";
+import { isFull, recordFigures, sized } from "./support/size.ts";
 import { startWorkload, type Workload, type WorkloadOptions } from "./support/workload.ts";
 
 describeWithServers("Redis", () => {
@@ -105,7 +105,8 @@ describeWithServers("Redis", () => {
         ...checked,
       });
       expect(Object.keys(posts.statuses)).toEqual(["202"]);
-      expect(posts.p99Ms).toBeLessThan(500);
+      // A time is no claim of a test that shares its machine with others.
+      if (isFull) expect(posts.p99Ms).toBeLessThan(500);
       expect(checked.broken).toEqual([]);
     },
     awayMs + 150_000,

@@ -11,7 +11,11 @@ import { startSink, type Delivery, type Sink } from "../crash/support/sink.ts";
 import { deploy, type Deployment } from "../support/deployments.ts";
 import { endProcesses } from "../support/processes.ts";
 import { done, scriptFor } from "../support/scripts.ts";
+import { sized } from "../crash/support/size.ts";
 import { describeWithServers } from "../support/servers.ts";
+
+/** What is promised is 2 s; a machine that runs the whole suite beside it is given more. */
+const soonMs = sized(5000, 2000);
 
 describeWithServers("steering a goal in the middle of a turn", () => {
   let models: ScriptedServer;
@@ -86,7 +90,7 @@ describeWithServers("steering a goal in the middle of a turn", () => {
     const cancelledAt = Date.now();
     expect(goal.status).toBe("cancelled");
     await delivery.hungUp;
-    expect(Date.now() - cancelledAt).toBeLessThan(2000);
+    expect(Date.now() - cancelledAt).toBeLessThan(soonMs);
     held.answer();
     // Another goal through the same worker: whatever it still meant to do for the first has been done by then.
     sink.onDelivery(() => undefined);
@@ -110,7 +114,7 @@ describeWithServers("steering a goal in the middle of a turn", () => {
     await deployment.client.goals.cancel(id);
     const cancelledAt = Date.now();
     await seen.hungUp;
-    expect(Date.now() - cancelledAt).toBeLessThan(2000);
+    expect(Date.now() - cancelledAt).toBeLessThan(soonMs);
   }, 60_000);
 
   test("pause lets a running call finish and starts no other; resume goes on with the next", async () => {
