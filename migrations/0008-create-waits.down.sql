@@ -170,6 +170,9 @@ BEGIN
   RETURN jsonb_strip_nulls(jsonb_build_object('outcome', 'won', 'spent', spent, 'goal_status', g.status));
 END $$;
 
+-- What slept is not charged for it.
+UPDATE goals SET deadline_at = deadline_at + (clock_timestamp() - asleep_at) WHERE asleep_at IS NOT NULL;
+
 DROP FUNCTION fire_due_waits(integer);
 DROP FUNCTION wake_tasks(text, text[]);
 DROP FUNCTION match_signals(text);

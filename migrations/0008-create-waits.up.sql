@@ -1,7 +1,7 @@
 -- What tasks wait for (approvals, signals, timers, a person's word on an unknown outcome), the signals themselves, and the one
 -- row per external call by which it is never silently repeated. A goal all of whose work sleeps spends no wall clock.
 -- Locks: ACCESS EXCLUSIVE on goals and tasks for an instant (columns with constant defaults, a trigger). Old workers survive it: they
--- neither wait nor ask; what they wake or cancel is counted by the trigger.
+-- neither wait nor ask, and know no tool that reaches out; what they wake or cancel is counted by the trigger.
 
 ALTER TABLE goals
   ADD COLUMN waiting_tasks integer NOT NULL DEFAULT 0,
@@ -256,7 +256,12 @@ BEGIN
   -- Each external call has one owner at a time: taking it over names the turn that was seen.
   IF EXISTS (
     SELECT FROM jsonb_array_elements(w -> 'effects') i JOIN effects e ON e.goal_id = v_goal AND e.key = i.value ->> 'key'
-    WHERE i.value ->> 'status' = 'intended' AND e.status <> 'failed' AND e.turn IS DISTINCT FROM (i.value ->> 'turn')::integer)
+    WHERE i.value ->> 'status' = 'intended' AND (e.status = 'done' OR e.status <> 'failed' AND e.turn IS DISTINCT FROM (i.value ->> 'turn')::integer))
+    -- A person may have edited one call into what another is: the receiver is given one key once.
+    OR EXISTS (
+    SELECT FROM jsonb_array_elements(w -> 'effects') i JOIN effects e ON e.goal_id = v_goal AND e.key <> i.value ->> 'key' AND e.status <> 'failed'
+      AND (e.key = i.value ->> 'send_key' OR e.send_key = i.value ->> 'send_key')
+    WHERE i.value ->> 'status' = 'intended')
   THEN RETURN jsonb_build_object('outcome', 'refused', 'why', 'effect', 'goal_status', g.status); END IF;
   -- A pause starts nothing that reaches out; what was intended before may finish.
   IF g.status = 'paused' AND EXISTS (SELECT FROM jsonb_array_elements(w -> 'effects') i WHERE i.value ->> 'status' = 'intended')
@@ -286,7 +291,7 @@ BEGIN
       coalesce((s.value ->> 'duration_ms')::integer, 0), (w ->> 'fence')::bigint, v_id
     FROM jsonb_array_elements(w -> 'steps') WITH ORDINALITY s
     -- An external call that is sent again has its intent in the journal already.
-    WHERE s.value ->> 'phase' = 'result' OR NOT EXISTS (SELECT FROM steps i WHERE i.retention = g.retention AND i.goal_day = g.goal_day
+    WHERE s.value ->> 'phase' = 'result' OR NOT w ? 'effects' OR NOT EXISTS (SELECT FROM steps i WHERE i.retention = g.retention AND i.goal_day = g.goal_day
       AND i.subject_id = coalesce(v_task, v_goal) AND i.attempt = (s.value ->> 'attempt')::integer AND i.seq = (s.value ->> 'seq')::integer AND i.phase = 'intent');
   GET DIAGNOSTICS v_n = ROW_COUNT;
 

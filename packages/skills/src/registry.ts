@@ -124,7 +124,8 @@ export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits
       const ask = resolved.tool.reconcile;
       if (ask === undefined) return { kind: "unknown" };
       const probed = await runBounded(tool, context, (bounded) => ask(args, bounded));
-      return "kind" in probed ? probed : { kind: "unknown" };
+      if (typeof probed !== "object" || probed === null || !("kind" in probed)) return { kind: "unknown" };
+      return probed.kind === "done" ? { kind: "done", text: cutText(String(probed.text)) } : probed;
     },
   };
 }
@@ -194,7 +195,12 @@ function boundOutcome(tool: RegisteredTool, outcome: ToolOutcome, limits: ToolLi
   // What reached out has happened: the model must not think that it can be tried again.
   if (tool.effect === "external" && outcome.ok)
     return { ok: true, text: `${tool.name} was carried out, but ${why}, so it was not kept.` };
-  return { ok: false, text: `${tool.name} failed: ${why}. Ask for less, or in pieces.` };
+  // What may have happened all the same stays so, however much it has to say.
+  return {
+    ok: false,
+    text: `${tool.name} failed: ${why}. Ask for less, or in pieces.`,
+    ...(!outcome.ok && outcome.unknown === true && { unknown: true }),
+  };
 }
 
 function tooLarge(outcome: ToolOutcome, limits: ToolLimits): string | null {
@@ -212,17 +218,17 @@ function tooLarge(outcome: ToolOutcome, limits: ToolLimits): string | null {
   return null;
 }
 
-/** Also takes out what Postgres cannot store: NUL, and halves of a character that a cut left. */
 function cutOutcome(tool: RegisteredTool, outcome: ToolOutcome): ToolOutcome {
   if (outcome.ok && outcome.wait !== undefined && tool.effect !== "pure")
-    return { ok: false, text: `${tool.name} asked to wait, which only a tool without effects may.` };
-  const text = outcome.text.slice(0, maxResultChars).replaceAll("\0", "\uFFFD").toWellFormed();
-  const rest = outcome.text.length - text.length;
-  return {
-    ...outcome,
-    text:
-      rest <= 0
-        ? text
-        : `${text}\n… cut: ${rest} of ${outcome.text.length} characters left out. Ask for a smaller part to read on.`,
-  };
+    return unanswered(tool, `${tool.name} asked to wait, which only a tool without effects may.`);
+  return { ...outcome, text: cutText(outcome.text) };
+}
+
+/** Also takes out what Postgres cannot store: NUL, and halves of a character that a cut left. */
+function cutText(whole: string): string {
+  const text = whole.slice(0, maxResultChars).replaceAll("\0", "\uFFFD").toWellFormed();
+  const rest = whole.length - text.length;
+  return rest <= 0
+    ? text
+    : `${text}\n… cut: ${rest} of ${whole.length} characters left out. Ask for a smaller part to read on.`;
 }

@@ -56,7 +56,7 @@ const sessionTurns = 5;
 /** From here on what is waited for is shown as a wait. */
 const longWaitMs = 30_000;
 /** Such waits in a row, each as long as the provider says: the wall clock does not end them. */
-const maxModelWaits = 24;
+const maxModelWaits = 100;
 
 /** Tool calls of one turn that are looked at, whether they run or not. */
 const maxCallsPerTurn = 64;
@@ -270,7 +270,8 @@ class Execution {
 
   async #callTools(move: Extract<ExecutionMove, { kind: "tools" }>): Promise<WorkEnd | null> {
     const before = this.#steps.filter((step) => step.kind === "tool");
-    const ran = await this.#toolRunner.run(move.calls, before);
+    const turnSeq = Math.max(...this.#steps.filter((step) => step.kind === "model").map((step) => step.seq));
+    const ran = await this.#toolRunner.run(move.calls, before, turnSeq);
     this.#steps = [...this.#steps, ...ran.steps];
     switch (ran.kind) {
       case "ran":

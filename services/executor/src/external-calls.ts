@@ -6,6 +6,7 @@ import {
   approvalHash,
   failpoint,
   loadEffects,
+  loadTwins,
   nextEffectMove,
   type ClaimedTask,
   type Committed,
@@ -19,6 +20,7 @@ import {
   type Runtime,
   type StepRow,
   type ToolStep,
+  type Twin,
   type WaitRow,
   type WaitsOfAttempt,
 } from "@outerloop/core";
@@ -56,8 +58,8 @@ export interface ExternalCalls {
   ): Promise<ExternalRound>;
 }
 
-/** Before a call that another task has under way is looked at again. */
-const elsewhereMs = 2000;
+/** Before a call that another task has under way is looked at again: a quarter of the time that it has taken, within these. */
+const elsewhereMs = { least: 2000, most: 600_000 };
 /** Before a receiver that deduplicates is asked the same again; doubled with every try. */
 const sendAgainMs = 1000;
 
@@ -74,14 +76,20 @@ export function createExternalCalls(
   /** Calls that this claim sent without learning what became of them, by key: not sent again before their time. */
   const resting = new Map<string, number>();
 
-  function decide({ pending, key }: ExternalCall, waits: WaitsOfAttempt, effect: Effect | null): EffectMove {
+  function decide(
+    { pending, key }: ExternalCall,
+    waits: WaitsOfAttempt,
+    effect: Effect | null,
+    twin: Twin | undefined,
+  ): EffectMove {
     const { call } = pending;
     const tool = registry.get(call.name);
     return nextEffectMove({
       args: call.args,
       effect,
       wait: waits.bySeq.get(pending.seq) ?? null,
-      needsApproval: policy.autoApprove !== "all" && !policy.autoApprove.has(call.name),
+      // What this goal may have done already is done again only if a person says so, whatever policy lets run.
+      needsApproval: twin !== undefined || (policy.autoApprove !== "all" && !policy.autoApprove.has(call.name)),
       deduplicates: registry.deduplicates({ name: call.name, args: effect?.args ?? call.args }),
       hasProbe: tool?.effect === "external" && tool.reconcile !== undefined,
       probed: probes.get(key) ?? null,
@@ -138,6 +146,8 @@ export function createExternalCalls(
       resting.set(asked, 0);
       return { step: null, committed: intended };
     }
+    // What the receiver said before says nothing of what comes now.
+    probes.delete(asked);
     const ran = await toolCalls.run(pending, move.args, sendKey);
     failpoint("effect.sent");
 
@@ -146,7 +156,10 @@ export function createExternalCalls(
       const committed = await writer.commit({
         effects: [{ status: "unknown", key, result: { text: outcome.text } }],
       });
-      if (registry.deduplicates({ name: call.name, args: move.args }))
+      // Where it can be told or repeated it is left alone for a while: it may still be under way.
+      const tool = registry.get(call.name);
+      const isProbed = tool?.effect === "external" && tool.reconcile !== undefined;
+      if (isProbed || registry.deduplicates({ name: call.name, args: move.args }))
         resting.set(asked, sendAgainMs * 2 ** (move.turn ?? 0));
       return { step: null, committed };
     }
@@ -156,7 +169,12 @@ export function createExternalCalls(
     return journaled;
   }
 
-  function ask({ pending }: ExternalCall, about: "approval" | "outcome", effect: Effect | null): WaitRow {
+  function ask(
+    { pending }: ExternalCall,
+    about: "approval" | "outcome",
+    effect: Effect | null,
+    twin: Twin | undefined,
+  ): WaitRow {
     const { call, seq } = pending;
     const version = registry.get(call.name)?.version ?? "";
     const args: JsonObject = about === "outcome" ? (effect?.args ?? call.args) : call.args;
@@ -172,6 +190,9 @@ export function createExternalCalls(
         args,
         policy: policy.version,
         task: task.key,
+        ...(twin !== undefined && {
+          same_call: { task: twin.task, status: twin.status, at: twin.at.toISOString() },
+        }),
         ...(about === "outcome" &&
           effect !== null && { key: effect.sendKey, turn: effect.turn, sent_at: effect.intendedAt.toISOString() }),
       },
@@ -181,25 +202,56 @@ export function createExternalCalls(
     };
   }
 
+  /** It may take the other a week, so nobody keeps looking. */
+  function waitForOther({ pending }: ExternalCall, effect: Effect | null): WaitRow {
+    const tookMs = Math.max(effect?.ageMs ?? 0, 0);
+    return {
+      id: runtime.createId("wait"),
+      attempt: task.attempt,
+      seq: pending.seq,
+      kind: "timer",
+      name: "another task",
+      subject: { tool: pending.call.name },
+      for_ms: Math.min(Math.max(tookMs / 4, elsewhereMs.least), elsewhereMs.most),
+      on_deadline: "continue",
+    };
+  }
+
   return {
     async advance(calls, waits, open, reserve) {
       const steps: ToolStep[] = [];
       let committed: Committed | null = null;
       if (calls.length === 0) return { kind: "idle", steps, committed };
+      /** Of what a person wants to run instead, which may be what another call is. */
+      const editedKey = ({ pending, occurrence }: ExternalCall): string | null => {
+        const resolution = waits.bySeq.get(pending.seq)?.resolution;
+        return resolution?.by === "person" && resolution.args !== undefined
+          ? toolCalls.keyOf(pending.call.name, resolution.args, occurrence)
+          : null;
+      };
       const effects = await loadEffects(
         runtime.db,
         task.goalId,
         task.id,
-        calls.map((each) => each.key),
+        calls.flatMap((each) => [each.key, editedKey(each) ?? []].flat()),
+      );
+      const twins = await loadTwins(
+        runtime.db,
+        task.goalId,
+        task.rootId,
+        calls
+          .filter((each) => !effects.has(each.key))
+          .map(({ key, pending }) => ({ key, tool: pending.call.name, args: pending.call.args })),
       );
       const toAsk: { readonly call: ExternalCall; readonly row: WaitRow }[] = [];
       let later: number | null = null;
       let moved = false;
 
       for (const call of calls) {
-        const effect = effects.get(call.key) ?? null;
+        const effect = effects.get(call.key) ?? effects.get(editedKey(call) ?? "") ?? null;
+        const twin = twins.get(call.key);
         const restMs = resting.get(call.key);
-        const move: EffectMove = restMs === undefined ? decide(call, waits, effect) : { kind: "later" };
+        const move: EffectMove = restMs === undefined ? decide(call, waits, effect, twin) : { kind: "later" };
         const isLast = open - steps.length === 1;
         switch (move.kind) {
           case "answer": {
@@ -222,7 +274,7 @@ export function createExternalCalls(
             break;
           }
           case "ask":
-            toAsk.push({ call, row: ask(call, move.about, effect) });
+            toAsk.push({ call, row: ask(call, move.about, effect, twin) });
             break;
           case "probe": {
             const key = effect?.sendKey ?? call.key;
@@ -250,7 +302,9 @@ export function createExternalCalls(
             break;
           }
           case "later":
-            later = Math.max(later ?? 0, restMs ?? elsewhereMs);
+            if (restMs !== undefined) later = Math.max(later ?? 0, restMs);
+            else if (waits.bySeq.get(call.pending.seq)?.resolution !== null)
+              toAsk.push({ call, row: waitForOther(call, effect) });
             break;
           case "wait":
             break;
@@ -262,17 +316,19 @@ export function createExternalCalls(
       if (toAsk.length > 0) {
         committed = await writer.commit({
           waits: toAsk.map((each) => each.row),
-          events: toAsk.map(({ call, row }): NewEvent => ({
-            type: "approval.requested",
-            task: task.id,
-            data: {
-              id: row.id,
-              key: task.key,
-              kind: row.kind,
-              tool: row.name,
-              about: aboutCall(call.pending.call.args),
-            },
-          })),
+          events: toAsk
+            .filter(({ row }) => row.kind !== "timer")
+            .map(({ call, row }): NewEvent => ({
+              type: "approval.requested",
+              task: task.id,
+              data: {
+                id: row.id,
+                key: task.key,
+                kind: row.kind,
+                tool: row.name,
+                about: aboutCall(call.pending.call.args),
+              },
+            })),
         });
         failpoint("wait.requested");
         if (!mayGoOn(committed)) return { kind: "stopped", steps, committed };

@@ -35,8 +35,11 @@ export type ToolsRan = { readonly steps: readonly ToolStep[] } &
   );
 
 export interface ToolRunner {
-  /** @param before tool results of this attempt's earlier turns */
-  run(calls: readonly PendingCall[], before: readonly ToolStep[]): Promise<ToolsRan>;
+  /**
+   * @param before tool results of this attempt, those of this turn too
+   * @param turnSeq the position of the model call that asked
+   */
+  run(calls: readonly PendingCall[], before: readonly ToolStep[], turnSeq: number): Promise<ToolsRan>;
 }
 
 const stale: Committed = { outcome: "stale" };
@@ -61,7 +64,7 @@ export function createToolRunner(
   let takenUp = claim.steps.length > 0;
 
   return {
-    async run(calls, before) {
+    async run(calls, before, turnSeq) {
       const steps: ToolStep[] = [];
       const open = new Map(calls.map((pending) => [pending.seq, pending]));
       let committed: Committed = stale;
@@ -81,7 +84,7 @@ export function createToolRunner(
         return mayGoOn(committed);
       };
 
-      const keys = occurrenceKeys(calls, before, toolCalls.keyOf);
+      const keys = occurrenceKeys(calls, before, turnSeq, toolCalls.keyOf);
       const reads = calls.filter((pending) => effectOf(pending) === "pure");
       let waits: WaitsOfAttempt | null = takenUp ? await loadWaits(runtime.db, task.id, task.attempt) : null;
       takenUp = false;
@@ -173,10 +176,15 @@ export function createToolRunner(
   };
 }
 
-/** The key of each call: the nth of the same tool and arguments in this attempt, by the model's own order. */
+/**
+ * The key of each call: the nth of the same tool and arguments in this attempt, by the model's own order. A call of an earlier
+ * turn that did not happen is not counted: asked for again it is the same call, and a retry that asks once finds the one that
+ * happened. Within a turn all are counted, so that none gets another key when the others are answered.
+ */
 function occurrenceKeys(
   calls: readonly PendingCall[],
   before: readonly ToolStep[],
+  turnSeq: number,
   keyOf: (tool: string, args: JsonObject, occurrence: number) => string,
 ): ReadonlyMap<number, { readonly key: string; readonly occurrence: number }> {
   const counts = new Map<string, number>();
@@ -189,7 +197,9 @@ function occurrenceKeys(
   const pending = new Map(calls.map((each) => [each.seq, each]));
   const keys = new Map<number, { readonly key: string; readonly occurrence: number }>();
   const all = [
-    ...before.map((step) => ({ seq: step.seq, name: step.name, args: step.args })),
+    ...before
+      .filter((step) => step.ok || step.seq > turnSeq)
+      .map((step) => ({ seq: step.seq, name: step.name, args: step.args })),
     ...calls.map(({ seq, call }) => ({ seq, name: call.name, args: call.args })),
   ].toSorted((a, b) => a.seq - b.seq);
   for (const { seq, name, args } of all) {

@@ -20,6 +20,13 @@ export function approvalLines(approval: ApprovalResource, width: number, style: 
           "  ",
         )
       : []),
+    ...(approval.same_call === null
+      ? []
+      : wrapText(
+          `Task ${printableLine(approval.same_call.task)} has made this call already (${approval.same_call.status === "done" ? "done" : "it may have happened"}, ${approval.same_call.at}): approving does it again.`,
+          width - 2,
+          "  ",
+        )),
     ...lines.slice(0, maxArgLines),
     ...(more > 0 ? [style.faint(`    … ${more} more lines: --json shows all`)] : []),
     style.faint(

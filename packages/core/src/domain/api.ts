@@ -224,6 +224,8 @@ export const approvalResourceSchema = z.object({
   /** What the receiver was given, where it may have been sent. */
   idempotency_key: z.string().nullable(),
   sent_at: instant.nullable(),
+  /** Where another task of the goal has made the same call, or may have: approving it does it again. */
+  same_call: z.object({ task: z.string(), status: z.string(), at: instant }).nullable(),
   requested_at: instant,
   deadline_at: instant,
   on_deadline: z.enum(["reject", "fail", "continue"]),
@@ -254,7 +256,13 @@ const tenantLimitsSchema = z
   .strictObject({
     steps: z.int().min(0).max(1e12).nullable().default(null),
     tokens: z.int().min(0).max(1e15).nullable().default(null),
-    usd: z.number().min(0).max(1e9).nullable().default(null),
+    usd: z
+      .number()
+      .min(0)
+      .max(1e9)
+      .refine((usd) => usd === 0 || usd >= 1e-6, "must be 0 or at least 0.000001, which is the least that is counted")
+      .nullable()
+      .default(null),
   })
   .refine(
     (limits) => Object.values(limits).some((limit) => limit !== null),

@@ -23,6 +23,7 @@ const effect = (status: Effect["status"], changes: Partial<Effect> = {}): Effect
   elsewhere: false,
   result: "what came of it",
   intendedAt: new Date(0),
+  ageMs: 0,
   ...changes,
 });
 const wait = (kind: Wait["kind"], resolution: Resolution | null, changes: Partial<Wait> = {}): Wait => ({
@@ -123,6 +124,10 @@ describe("once a call may have reached its receiver", () => {
     test(`${status}: a probe decides before a person does`, () => {
       expect(cut({ hasProbe: true })).toEqual({ kind: "probe" });
       expect(cut({ hasProbe: true, probed: { kind: "not_done" } })).toEqual({ kind: "send", args, turn: 1 });
+      expect(cut({ hasProbe: true, probed: { kind: "not_done" } }, { turn: maxSends })).toEqual({
+        kind: "ask",
+        about: "outcome",
+      });
       expect(cut({ hasProbe: true, probed: { kind: "unknown" } })).toEqual({ kind: "ask", about: "outcome" });
       expect(cut({ hasProbe: true, probed: { kind: "done", text: "seen" } })).toEqual({
         kind: "answer",

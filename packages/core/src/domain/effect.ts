@@ -27,6 +27,8 @@ export interface Effect {
   readonly elsewhere: boolean;
   readonly result: string | null;
   readonly intendedAt: Date;
+  /** Since then, by the database's clock. */
+  readonly ageMs: number;
 }
 
 /** What a tool's probe found. */
@@ -60,7 +62,7 @@ export type EffectMove =
   | { readonly kind: "later" }
   | { readonly kind: "fail"; readonly reason: string };
 
-/** A receiver that deduplicates is asked this often before a person is. */
+/** A call whose receiver deduplicates, or whose probe finds that it did not happen, is sent this often before a person is asked. */
 export const maxSends = 5;
 
 export function nextEffectMove(state: EffectState): EffectMove {
@@ -100,7 +102,7 @@ function afterUnknown({ wait, deduplicates, hasProbe, probed }: EffectState, eff
   if (hasProbe) {
     if (probed === null) return { kind: "probe" };
     if (probed.kind === "done") return { kind: "answer", ok: true, text: probed.text, settles: "done" };
-    if (probed.kind === "not_done") return again;
+    if (probed.kind === "not_done" && effect.turn < maxSends) return again;
   }
   return { kind: "ask", about: "outcome" };
 }

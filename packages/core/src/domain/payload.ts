@@ -86,7 +86,7 @@ function boundSize(call: ToolCall, limit: number): ToolCall {
 const malformed = (why: string): JsonObject => ({ malformed: why });
 
 /** Without recursion. */
-function isDeeper(value: unknown, most: number): boolean {
+export function isDeeper(value: unknown, most: number): boolean {
   let level: unknown[] = [value];
   // Ends: each round goes one level down, and no further than `most`.
   for (let depth = 0; level.length > 0; depth += 1) {

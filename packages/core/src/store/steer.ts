@@ -143,17 +143,18 @@ export async function signalGoal(db: Db, principal: Principal, goalId: GoalId, s
   return asPrincipal(db, principal, async (trx): Promise<Signalled> => {
     const goal = await lockGoal(trx, principal, goalId);
     if (goal === undefined) return { kind: "gone" };
-    if (hasGoalEnded(goal.status as GoalStatus))
-      return { kind: "refused", goal, why: `goal ${goalId} has already ${goal.status}` };
+    const payload = storable(signal.payload ?? null);
     if (signal.key !== null) {
       const sent = await trx
         .selectFrom("signals")
-        .select(["name", "payload"])
+        .select(["name", "payload", "task_id"])
         .where("goal_id", "=", goalId)
         .where("key", "=", signal.key)
         .executeTakeFirst();
       if (sent !== undefined)
-        return sent.name === signal.name && canonicalJson(sent.payload) === canonicalJson(signal.payload ?? null)
+        return sent.name === signal.name &&
+          sent.task_id === signal.task &&
+          canonicalJson(sent.payload) === canonicalJson(payload)
           ? { kind: "unchanged", goal }
           : {
               kind: "refused",
@@ -161,6 +162,8 @@ export async function signalGoal(db: Db, principal: Principal, goalId: GoalId, s
               why: `another signal was sent to goal ${goalId} with the Idempotency-Key ${signal.key}`,
             };
     }
+    if (hasGoalEnded(goal.status as GoalStatus))
+      return { kind: "refused", goal, why: `goal ${goalId} has already ${goal.status}` };
     if (goal.signal_seq >= maxSignals)
       return {
         kind: "refused",
@@ -175,7 +178,7 @@ export async function signalGoal(db: Db, principal: Principal, goalId: GoalId, s
         number: goal.signal_seq + 1,
         name: signal.name,
         task_id: signal.task,
-        payload: signal.payload === undefined ? null : JSON.stringify(storable(signal.payload)),
+        payload: payload === null ? null : JSON.stringify(payload),
         key: signal.key,
         sent_by: signal.by,
       })

@@ -52,9 +52,11 @@ export async function loadEffects(
     turn: number;
     result: { text: string } | null;
     intended_at: Date;
+    age_ms: number;
     elsewhere: boolean;
   }>`
     SELECT DISTINCT ON (asked) asked, e.key, e.send_key, e.status, e.args, e.turn, e.result, e.intended_at,
+      (extract(epoch FROM clock_timestamp() - e.intended_at) * 1000)::float8 AS age_ms,
       e.status IN ('intended', 'unknown') AND e.task_id <> ${taskId} AND EXISTS (SELECT FROM tasks t WHERE t.id = e.task_id AND t.status IN ('running', 'waiting')
         AND t.attempt = e.attempt) AS elsewhere
     FROM unnest(${sql.val([...keys])}::text[]) asked JOIN effects e ON e.goal_id = ${goalId} AND (e.key = asked OR e.send_key = asked)
@@ -71,9 +73,37 @@ export async function loadEffects(
         elsewhere: row.elsewhere,
         result: row.result?.text ?? null,
         intendedAt: row.intended_at,
+        ageMs: row.age_ms,
       },
     ]),
   );
+}
+
+/** The same call made under another root task of the goal, which may have happened. */
+export interface Twin {
+  readonly task: string;
+  readonly status: EffectStatus;
+  readonly at: Date;
+}
+
+/**
+ * Of these calls, those that another root task of the goal has made with the same arguments: a task that was planned again
+ * has another root, so its key says nothing of what the one before it did. Served by the goal's part of the primary key.
+ */
+export async function loadTwins(
+  db: Db,
+  goalId: GoalId,
+  rootId: TaskId,
+  calls: readonly { readonly key: string; readonly tool: string; readonly args: JsonObject }[],
+): Promise<ReadonlyMap<string, Twin>> {
+  if (calls.length === 0) return new Map();
+  const { rows } = await sql<{ asked: string; task: string; status: EffectStatus; at: Date }>`
+    SELECT DISTINCT ON (c.value ->> 'key') c.value ->> 'key' AS asked, t.key AS task, e.status, e.intended_at AS at
+    FROM jsonb_array_elements(${JSON.stringify(calls)}::jsonb) c
+      JOIN effects e ON e.goal_id = ${goalId} AND e.root_id <> ${rootId} AND e.tool = c.value ->> 'tool' AND e.args = c.value -> 'args' AND e.status <> 'failed'
+      JOIN tasks t ON t.id = e.task_id
+    ORDER BY c.value ->> 'key', e.intended_at`.execute(db);
+  return new Map(rows.map(({ asked, ...twin }) => [asked, twin]));
 }
 
 export interface FiredWaits {

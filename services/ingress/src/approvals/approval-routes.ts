@@ -2,6 +2,7 @@
 import {
   approvalResourceSchema,
   approvalStatuses,
+  canonicalJson,
   decideApproval,
   decisionSchema,
   failpoint,
@@ -9,6 +10,7 @@ import {
   listApprovals,
   listSchema,
   OuterloopError,
+  storable,
   type ApprovalRecord,
   type ApprovalResource,
   type Decision,
@@ -23,6 +25,7 @@ import { defineRoute, json, type AnyRoute } from "../http/route.ts";
 import type { IngressOptions, IngressParts } from "../parts.ts";
 
 const maxBytes = 1024 * 1024;
+const fullId = /^a_[0-9a-z]{16}$/;
 const approvalCursor = z.tuple([
   z.string().regex(/^\d{4,6}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d(:\d\d){0,2}$/),
   z.string().regex(/^a_[0-9a-z]{16}$/),
@@ -96,6 +99,9 @@ export function approvalRoutes(
       async ({ principal, params, body }) => {
         const approval = await find(principal, params["id"]!);
         const { hash, ...decision } = body;
+        // What is approved is what runs, so nothing is taken out of it silently.
+        if (decision.decision === "edit" && canonicalJson(storable(decision.args)) !== canonicalJson(decision.args))
+          throw invalid("args", "must be well-formed Unicode without NUL");
         if (decision.decision === "edit" && tools?.get(approval.name) !== undefined) {
           const fault = tools.check({ name: approval.name, args: decision.args });
           if (fault !== null) throw invalid("args", fault);
@@ -127,7 +133,7 @@ export function approvalRoutes(
   ];
 
   async function find(principal: Principal, id: string): Promise<ApprovalRecord> {
-    const approval = await getApproval(db, principal, id as WaitId);
+    const approval = fullId.test(id) ? await getApproval(db, principal, id as WaitId) : undefined;
     if (approval === undefined) throw noSuchApproval(id);
     return approval;
   }
@@ -149,6 +155,7 @@ function toApprovalResource(row: ApprovalRecord): ApprovalResource {
     args: Record<string, unknown>;
     key?: string;
     sent_at?: string;
+    same_call?: NonNullable<ApprovalResource["same_call"]>;
   };
   const resolution = row.resolution as ApprovalResource["decision"] & { by: string; principal?: string };
   return {
@@ -163,6 +170,7 @@ function toApprovalResource(row: ApprovalRecord): ApprovalResource {
     hash: row.hash,
     idempotency_key: subject.key ?? null,
     sent_at: subject.sent_at ?? null,
+    same_call: subject.same_call ?? null,
     requested_at: row.created_at.toISOString(),
     deadline_at: row.deadline_at.toISOString(),
     on_deadline: row.on_deadline as ApprovalResource["on_deadline"],

@@ -1,4 +1,5 @@
 /** Reads bodies: never more than the limit, whatever the sender says about its length. */
+import { isDeeper, maxArgsDepth } from "@outerloop/core";
 import { Refusal } from "./problem.ts";
 
 /** @throws Refusal `too_large` as soon as the limit is passed */
@@ -53,8 +54,12 @@ export function parseJson(bytes: Uint8Array, field = "body"): unknown {
   }
   if (text.trim() === "") throw malformed(field, "is empty; JSON was expected");
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    // What looks at it next may recurse.
+    if (isDeeper(value, maxArgsDepth + 8)) throw malformed(field, `is nested deeper than ${maxArgsDepth + 8} levels`);
+    return value;
   } catch (thrown) {
+    if (thrown instanceof Refusal) throw thrown;
     // Where it went wrong, without the text around it: that may be long, or secret.
     const at = /at position (\d+)/.exec(thrown instanceof Error ? thrown.message : "")?.[1];
     throw malformed(field, `is not valid JSON${at === undefined ? "" : `, from character ${at} on`}`);
