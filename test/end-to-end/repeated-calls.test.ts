@@ -17,7 +17,7 @@ import { done, scriptFor, type ModelScript } from "../support/scripts.ts";
 /** Tools whose receivers behave badly. Each counts its runs at the sink. */
 const tools = `
 const post = (text, context) => fetch(process.env.SINK_URL, { method: "POST", headers: { "idempotency-key": context.idempotencyKey }, body: JSON.stringify({ text }) });
-import { z } from ${JSON.stringify(import.meta.resolve("zod"))};
+import { z } from "zod";
 const input = z.object({ text: z.string() });
 const common = { version: "1", description: "x", effect: "external", timeoutMs: 30_000, input };
 let sends = 0;
@@ -53,6 +53,7 @@ describe("a call that may have happened", () => {
       size: "embedded",
       env: {
         ...sink.env,
+        OUTERLOOP_AUTO_APPROVE: "lost_reply,long_error,fails_first",
         OUTERLOOP_SKILL_MODULES: `${sink.env["OUTERLOOP_SKILL_MODULES"]},${module}`,
         OPENAI_BASE_URL: models.openAiBaseUrl,
         OPENAI_API: "chat",
@@ -128,6 +129,24 @@ describe("a call that may have happened", () => {
     expect(sink.deliveries.length - before).toBe(1);
   }, 60_000);
 
+  test("and was rejected is not asked again by a retry", async () => {
+    const before = sink.deliveries.length;
+    use({
+      plan: (round) => (round === 1 ? task("sink_mail") : { tasks: [], done: false, final_answer: "" }),
+      execute: callThenTell("sink_mail", "spam"),
+      verdict: () => ({ status: "done", reason: "x", new_tasks: [], lesson: "" }),
+    });
+    const id = await post();
+    await until(id, "task.waiting");
+    const [asked] = await open(id);
+    await deployment.client.approvals.decide(asked!.id, { decision: "reject", reason: "never" });
+    const end = await ended(id);
+    expect(end.tasks[0]).toMatchObject({ status: "abandoned", attempt: 3 });
+    expect(end.tasks[0]?.result).toMatch(/rejected this same call before.*They said: never/);
+    expect(await Array.fromAsync(deployment.client.approvals.list({ goal: id, status: "decided" }))).toHaveLength(1);
+    expect(sink.deliveries.length).toBe(before);
+  }, 60_000);
+
   test("by a task that a budget ended is not made again by the one that is planned instead, unless a person says so", async () => {
     const before = sink.deliveries.length;
     use({
@@ -136,10 +155,13 @@ describe("a call that may have happened", () => {
     });
     // A plan, a model call and the mail: nothing is left for the call that would read its result.
     const id = await post({ steps: 3 });
+    await until(id, "task.waiting");
+    await deployment.client.approvals.decide((await open(id))[0]!.id, { decision: "approve" });
     expect((await ended(id)).reason).toBe("step_budget");
     expect(sink.deliveries.length - before).toBe(1);
     await deployment.client.goals.resume(id, { budget: { steps: 60 } });
-    await until(id, "approval.requested");
+    for await (const event of deployment.client.goals.watch(id))
+      if (event.type === "approval.requested" && (await open(id)).length > 0) break;
     const [asked] = await open(id);
     expect(asked).toMatchObject({ kind: "approval", same_call: { task: "t1", status: "done" } });
     await deployment.client.approvals.decide(asked!.id, { decision: "reject", reason: "it is out" });

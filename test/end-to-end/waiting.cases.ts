@@ -137,7 +137,7 @@ export function waitingCases(size: Size): void {
           .toSorted(),
       ).toEqual(["two", "uno"]);
       expect(end.tasks[0]?.result).toMatch(
-        /^\[received\] \[received\] \[The workspace has no files\.\] \[.*A person rejected this call.*not today\]$/s,
+        /^\[A person changed the arguments to {"text":"uno"}\. received\] \[received\] \[The workspace has no files\.\] \[.*A person rejected this call.*not today\]$/s,
       );
       expect(await open(id)).toEqual([]);
       await expect(

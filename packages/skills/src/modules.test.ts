@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -101,4 +101,20 @@ describe("a module that is refused names itself and the field:", () => {
       /no-such-package: it cannot be loaded/,
     );
   });
+});
+
+test("the example of CONTRIBUTING loads as it stands, from a folder that has no packages", async () => {
+  const text = await readFile(new URL("../../../CONTRIBUTING.md", import.meta.url), "utf8");
+  const example = /```ts\n(\/\/ mail\.ts[\s\S]*?)```/.exec(text)?.[1];
+  expect(example).toBeDefined();
+  const module = await write("example/mail.ts", example!);
+  // In a process of its own, since the test runner resolves packages in its own way.
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    "--input-type=module",
+    "--eval",
+    `import { openRegistry } from ${JSON.stringify(import.meta.resolve("./modules.ts"))};
+     const registry = await openRegistry({ cwd: ${JSON.stringify(folder)}, skillModules: [${JSON.stringify(module)}] });
+     console.log(registry.get("send_mail").effect, registry.check({ name: "send_mail", args: { to: "nobody", text: "x" } }));`,
+  ]);
+  expect(stdout).toMatch(/^external send_mail was not run.*to: /);
 });

@@ -104,16 +104,23 @@ function checkParameters(module: string, tool: string, input: z.ZodType): void {
 async function importFrom(name: string, cwd: string): Promise<Record<string, unknown>> {
   const base = resolve(cwd);
   const isPath = isAbsolute(name) || /^\.{1,2}\//.test(name) || /\.[cm]?[jt]s$/.test(name);
-  if (isPath) return import(pathToFileURL(resolve(base, name)).href) as Promise<Record<string, unknown>>;
-  // A package is the operator's, so it is looked for where they stand and not among our own dependencies.
   const hooks = registerHooks({
-    resolve: (specifier, context, next) =>
-      specifier === name && context.parentURL === import.meta.url
-        ? next(specifier, { ...context, parentURL: pathToFileURL(`${base}/`).href })
-        : next(specifier, context),
+    resolve(specifier, context, next) {
+      // A package is the operator's, so it is looked for where they stand and not among our own dependencies.
+      if (specifier === name && !isPath && context.parentURL === import.meta.url)
+        return next(specifier, { ...context, parentURL: pathToFileURL(`${base}/`).href });
+      if (specifier !== "zod") return next(specifier, context);
+      // A module that stands alone in a folder has no packages; schemas need none but ours.
+      try {
+        return next(specifier, context);
+      } catch {
+        return next(specifier, { ...context, parentURL: import.meta.url });
+      }
+    },
   });
   try {
-    return (await import(name)) as Record<string, unknown>;
+    const target = isPath ? pathToFileURL(resolve(base, name)).href : name;
+    return (await import(target)) as Record<string, unknown>;
   } finally {
     hooks.deregister();
   }

@@ -4,7 +4,9 @@
  */
 import {
   approvalHash,
+  canonicalJson,
   failpoint,
+  findRefusal,
   loadEffects,
   loadTwins,
   nextEffectMove,
@@ -164,7 +166,18 @@ export function createExternalCalls(
       return { step: null, committed };
     }
     const settled: EffectRow = { status: outcome.ok ? "done" : "failed", key, result: { text: outcome.text } };
-    const journaled = await toolCalls.journal(pending, ran, { costsStep: true, isLast, effect: settled });
+    // The model, and whoever reads the journal, must know that what ran is not what was asked for.
+    const isEdited = canonicalJson(move.args) !== canonicalJson(call.args);
+    const told = isEdited
+      ? {
+          ...ran,
+          outcome: {
+            ...outcome,
+            text: `A person changed the arguments to ${JSON.stringify(move.args)}. ${outcome.text}`,
+          },
+        }
+      : ran;
+    const journaled = await toolCalls.journal(pending, told, { costsStep: true, isLast, effect: settled });
     failpoint("effect.journaled");
     return journaled;
   }
@@ -273,9 +286,25 @@ export function createExternalCalls(
             if (!mayGoOn(committed)) return { kind: "stopped", steps, committed };
             break;
           }
-          case "ask":
-            toAsk.push({ call, row: ask(call, move.about, effect, twin) });
+          case "ask": {
+            const row = ask(call, move.about, effect, twin);
+            const refusal = await findRefusal(runtime.db, task, row);
+            if (refusal === null) {
+              toAsk.push({ call, row });
+              break;
+            }
+            const text = `A person rejected this same call before, so it was not ${move.about === "approval" ? "run" : "repeated; it may have happened"}.${refusal.reason === null ? "" : ` They said: ${refusal.reason}`}`;
+            const journaled = await toolCalls.journal(
+              call.pending,
+              { outcome: { ok: false, text }, durationMs: 0 },
+              { costsStep: false, isLast },
+            );
+            steps.push(journaled.step);
+            committed = journaled.committed;
+            moved = true;
+            if (!mayGoOn(committed)) return { kind: "stopped", steps, committed };
             break;
+          }
           case "probe": {
             const key = effect?.sendKey ?? call.key;
             probes.set(

@@ -20,7 +20,15 @@ export * from "./goals.ts";
 export { makeRoom, nextCallHold } from "./make-room.ts";
 export { retryGoal, type Retried } from "./retry.ts";
 export * from "./steer.ts";
-export { fireDueWaits, loadEffects, loadTwins, loadWaits, type Twin, type WaitsOfAttempt } from "./waits.ts";
+export {
+  findRefusal,
+  fireDueWaits,
+  loadEffects,
+  loadTwins,
+  loadWaits,
+  type Twin,
+  type WaitsOfAttempt,
+} from "./waits.ts";
 export * from "./approvals.ts";
 export * from "./submit.ts";
 export { createId, sha256 } from "./ids.ts";

@@ -4,6 +4,8 @@ import type { Effect, EffectStatus } from "../domain/effect.ts";
 import type { GoalId, TaskId } from "../domain/ids.ts";
 import type { JsonObject } from "../domain/json.ts";
 import type { Wait } from "../domain/wait.ts";
+import type { Task } from "../domain/task.ts";
+import type { WaitRow } from "./commit.ts";
 import type { Db } from "./database.ts";
 import { toWait, type WaitRecord } from "./rows.ts";
 
@@ -104,6 +106,26 @@ export async function loadTwins(
       JOIN tasks t ON t.id = e.task_id
     ORDER BY c.value ->> 'key', e.intended_at`.execute(db);
   return new Map(rows.map(({ asked, ...twin }) => [asked, twin]));
+}
+
+/**
+ * Whether a person has said no to exactly this in another attempt at the same root task: they are not asked again by a retry
+ * or a split. Within one attempt the model has read why, and may ask again.
+ */
+export async function findRefusal(
+  db: Db,
+  task: Pick<Task, "id" | "goalId" | "rootId" | "attempt">,
+  wait: Pick<WaitRow, "kind" | "hash" | "subject">,
+): Promise<{ readonly reason: string | null } | null> {
+  const turn = wait.subject?.["turn"] ?? null;
+  const { rows } = await sql<{ reason: string | null }>`
+    SELECT w.resolution ->> 'reason' AS reason FROM waits w JOIN tasks t ON t.id = w.task_id
+    WHERE w.goal_id = ${task.goalId} AND t.root_id = ${task.rootId} AND w.kind = ${wait.kind} AND w.hash = ${wait.hash ?? ""}
+      AND w.resolution ->> 'by' = 'person' AND w.resolution ->> 'decision' = 'reject'
+      AND (w.task_id <> ${task.id} OR w.attempt <> ${task.attempt}::integer)
+      AND w.subject ->> 'turn' IS NOT DISTINCT FROM ${turn === null ? null : String(turn)}
+    ORDER BY w.resolved_at DESC LIMIT 1`.execute(db);
+  return rows[0] ?? null;
 }
 
 export interface FiredWaits {
