@@ -35,6 +35,7 @@ import {
   type Held,
   type JobPayload,
   type ModelStep,
+  type NewEvent,
   type Retry,
   type Run,
   type Runtime,
@@ -300,7 +301,9 @@ class Execution {
       afterMs,
       error: why,
     });
-    return this.#release(afterMs, true);
+    const { task } = this.#claim;
+    const data = { key: task.key, reason: why, retry_in_ms: afterMs };
+    return this.#release(afterMs, true, [{ type: "task.waiting", task: task.id, data }]);
   }
 
   /** A provider that says to come back much later is waited for like anything else: people see it, and the wall clock stands still. */
@@ -359,8 +362,8 @@ class Execution {
       : { outcome: "stale", failure: null };
   }
 
-  async #release(dueInMs = 0, backoff = false): Promise<WorkEnd> {
-    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff });
+  async #release(dueInMs = 0, backoff = false, events: readonly NewEvent[] = []): Promise<WorkEnd> {
+    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff, events });
     return { outcome: committed.outcome === "won" ? "released" : "stale", failure: null };
   }
 

@@ -32,6 +32,7 @@ import {
   type MessageRef,
   type ModelRequest,
   type ModelStep,
+  type NewEvent,
   type PlannedTask,
   type Retry,
   type Run,
@@ -310,7 +311,9 @@ class Planning {
     }
     const afterMs = this.#runtime.awayMs(retry, this.#claim.backoffs);
     this.#runtime.log.warn({ event: "model_away", goal: this.#claim.goal.id, afterMs, error: why });
-    return this.#release(afterMs, true);
+    // Of no task: what waits is the plan.
+    const data = { key: "plan", reason: why, retry_in_ms: afterMs };
+    return this.#release(afterMs, true, [{ type: "task.waiting", data }]);
   }
 
   /** After a commit that this claim does not outlast. */
@@ -318,8 +321,8 @@ class Planning {
     return committed.outcome === "won" ? this.#release(committed.spent === "wait" ? budgetWaitMs : 0) : null;
   }
 
-  async #release(dueInMs = 0, backoff = false): Promise<null> {
-    await this.#commit({ release: { due_in_ms: dueInMs }, backoff });
+  async #release(dueInMs = 0, backoff = false, events: readonly NewEvent[] = []): Promise<null> {
+    await this.#commit({ release: { due_in_ms: dueInMs }, backoff, events });
     return null;
   }
 

@@ -3,7 +3,7 @@ import type { EventResource } from "@outerloop/core/domain";
 import { printableLine } from "../text/printable.ts";
 import { formatCount, formatDuration, formatUsd, plural } from "../text/quantities.ts";
 import { truncate } from "../text/width.ts";
-import { readEventData, waitWords, type GoalView } from "./goal-view.ts";
+import { readEventData, awayWords, waitWords, type GoalView } from "./goal-view.ts";
 import { afterKeys, taskTitle } from "./task-words.ts";
 
 const maxTextChars = 100;
@@ -31,7 +31,9 @@ export function eventLines(view: GoalView, event: EventResource): readonly strin
         `${key} ${printableLine(`${data.tool} ${data.about}`)}  ${data.ok ? "" : "error, "}${formatDuration(data.ms)}`,
       ];
     case "task.waiting":
-      return [`${key} waits ${truncate(printableLine(waitWords(data.on)), maxTextChars)}`.trim()];
+      return data.on.length === 0 && data.reason !== ""
+        ? [`${key} waits: ${printableLine(awayWords(data))}`]
+        : [`${key} waits ${truncate(printableLine(waitWords(data.on)), maxTextChars)}`.trim()];
     case "task.done":
       return [`${key} done`];
     case "task.retried":

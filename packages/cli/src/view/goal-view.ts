@@ -4,6 +4,7 @@
  */
 import { goalStatuses, type EventResource, type GoalStatus } from "@outerloop/core/domain";
 import { z } from "zod";
+import { formatDuration } from "../text/quantities.ts";
 
 export type TaskViewStatus =
   | "waits"
@@ -109,6 +110,7 @@ const dataSchema = z.object({
   kind: z.string().catch(""),
   decision: z.string().catch(""),
   by: z.string().catch(""),
+  retry_in_ms: z.number().catch(0),
   budget: z.string().catch(""),
   used: z.number().catch(0),
   limit: z.number().catch(0),
@@ -149,7 +151,7 @@ export function seeEvent(view: GoalView, event: EventResource): GoalView {
     case "task.started":
       return task((each) => inAttempt({ ...each, status: "running" }, data.attempt, (attempt) => attempt));
     case "task.waiting":
-      return task((each) => ({ ...each, status: "waiting", reason: waitWords(data.on) || null }));
+      return task((each) => ({ ...each, status: "waiting", reason: waitWords(data.on) || awayWords(data) || null }));
     case "task.reflected":
       return task((each) =>
         inAttempt(each, data.attempt, (attempt) => ({
@@ -254,6 +256,11 @@ export function waitWords(on: readonly WaitView[]): string {
       ),
   ];
   return words.length === 0 ? "" : `for ${words.join("; ")}`;
+}
+
+/** Why work waits whose model is away, and for how long. */
+export function awayWords(data: EventData): string {
+  return data.reason === "" ? "" : `${data.reason} (again in ${formatDuration(data.retry_in_ms)})`;
 }
 
 /** Changes one attempt, which begins to exist where it did not. */

@@ -117,13 +117,13 @@ export async function findRefusal(
   task: Pick<Task, "id" | "goalId" | "rootId" | "attempt">,
   wait: Pick<WaitRow, "kind" | "hash" | "subject">,
 ): Promise<{ readonly reason: string | null } | null> {
-  const turn = wait.subject?.["turn"] ?? null;
+  const turn = wait.subject?.["turn"];
   const { rows } = await sql<{ reason: string | null }>`
     SELECT w.resolution ->> 'reason' AS reason FROM waits w JOIN tasks t ON t.id = w.task_id
     WHERE w.goal_id = ${task.goalId} AND t.root_id = ${task.rootId} AND w.kind = ${wait.kind} AND w.hash = ${wait.hash ?? ""}
       AND w.resolution ->> 'by' = 'person' AND w.resolution ->> 'decision' = 'reject'
       AND (w.task_id <> ${task.id} OR w.attempt <> ${task.attempt}::integer)
-      AND w.subject ->> 'turn' IS NOT DISTINCT FROM ${turn === null ? null : String(turn)}
+      AND w.subject ->> 'turn' IS NOT DISTINCT FROM ${typeof turn === "number" ? String(turn) : null}
     ORDER BY w.resolved_at DESC LIMIT 1`.execute(db);
   return rows[0] ?? null;
 }
