@@ -452,7 +452,7 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
       const { t1, t2 } = await driver.plan(goal, { t1: [], t2: [] });
       const one = await driver.claim(goal, t1!);
       const two = await driver.claim(goal, t2!);
-      const intend = (claim: typeof one, task: TaskId, turn?: number) =>
+      const intend = (claim: typeof one, task: TaskId, turn?: number, key = "k", sendKey = `send ${key}`) =>
         driver.door.commit({
           id: createId("write"),
           goal,
@@ -461,8 +461,8 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
           effects: [
             {
               status: "intended",
-              key: "k",
-              send_key: "s",
+              key,
+              send_key: sendKey,
               root: task,
               attempt: 1,
               seq: 2,
@@ -484,7 +484,7 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
       expect(await intend(one, t1!)).toMatchObject({ outcome: "won" });
       expect(await intend(two, t2!)).toEqual({ outcome: "refused", why: "effect" });
       expect((await loadEffects(driver.db, goal, t2!, ["k"])).get("k")).toMatchObject({ elsewhere: true, turn: 1 });
-      expect((await loadEffects(driver.db, goal, t1!, ["s"])).get("s")).toMatchObject({
+      expect((await loadEffects(driver.db, goal, t1!, ["send k"])).get("send k")).toMatchObject({
         elsewhere: false,
         status: "intended",
       });
@@ -499,8 +499,14 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
         result: "done",
         elsewhere: false,
       });
+      // What is done is done, whatever turn was seen; and the receiver is given one key once.
+      expect(await intend(two, t2!, 3)).toEqual({ outcome: "refused", why: "effect" });
+      expect(await intend(two, t2!, undefined, "edited into the same", "send k")).toEqual({
+        outcome: "refused",
+        why: "effect",
+      });
       await pauseGoal(driver.db, operator, goal);
-      expect(await intend(one, t1!, 3)).toEqual({ outcome: "refused", why: "paused" });
+      expect(await intend(one, t1!, undefined, "another")).toEqual({ outcome: "refused", why: "paused" });
     });
 
     test("W6: what depended on a split task depends on its subtasks, also when it is planned after the split", async () => {
