@@ -1,4 +1,4 @@
-// pnpm test:crash [-- VITEST ARGUMENT …]: every crash scenario in its full size, one after the other, about 25 minutes.
+// pnpm test:crash [-- VITEST ARGUMENT …]: every crash scenario in its full size, one after the other, about an hour.
 //
 // Writes what each came to into .outerloop/crash-figures.json, and as a table into .outerloop/crash-figures.md.
 import fs from "node:fs";
