@@ -8,6 +8,6 @@ export { createMetrics, type Metrics } from "./metrics.ts";
 export * from "./models/index.ts";
 export * from "./queue/index.ts";
 export { runIsolated } from "./isolated.ts";
-export { runService, stopSignal } from "./service.ts";
+export { runService, stopSignal, type ServiceOptions } from "./service.ts";
 export { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 export * from "./store/index.ts";

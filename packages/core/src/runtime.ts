@@ -13,7 +13,7 @@ import { createLogger, type Logger } from "./logging.ts";
 import { createMemory, type Memory } from "./memory/memory.ts";
 import { createLocalEmbedder } from "./memory/local-embedder.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { createModels, type Models } from "./models/index.ts";
+import { createModels, type Models, type Provider } from "./models/index.ts";
 import { createOfflineProvider } from "./models/offline/index.ts";
 import { addJobs, openQueueBackend, type QueueBackend } from "./queue/backend.ts";
 import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
@@ -71,6 +71,8 @@ export interface RuntimeOptions {
   readonly listens?: boolean;
   /** Of the process that this one works for, on one claim (W8): it renews the lease and does all upkeep. */
   readonly lease?: LeaseId;
+  /** Who answers where no key is set, in place of the rules: the bench measures the runtime, not a model. */
+  readonly offline?: Provider;
 }
 
 const upkeepEveryMs = 3_600_000;
@@ -88,7 +90,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
   if (armed !== null) log.warn({ event: "failpoint_armed", ...armed });
   armFailpoint(armed);
   const models = createModels(config.models, {
-    offline: createOfflineProvider(),
+    offline: options.offline ?? createOfflineProvider(),
     localEmbedder: createLocalEmbedder(),
   });
   const closers: (() => Promise<unknown>)[] = [];

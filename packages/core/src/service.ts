@@ -2,9 +2,9 @@
 import { readConfig, type Config } from "./config.ts";
 import { messageOf, OuterloopError } from "./domain/errors.ts";
 import { startProbeServer } from "./probe-server.ts";
-import { openRuntime, type Runtime } from "./runtime.ts";
+import { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 
-export interface ServiceOptions {
+export interface ServiceOptions extends Pick<RuntimeOptions, "offline"> {
   readonly name: string;
   /** Whether it serves watchers. */
   readonly listens?: boolean;
@@ -22,6 +22,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     const runtime = await openRuntime(config, {
       service: options.name,
       ...(options.listens === undefined ? {} : { listens: options.listens }),
+      ...(options.offline === undefined ? {} : { offline: options.offline }),
     });
     const started = await options.start(runtime, config);
     const probes = config.probePort === null ? null : await startProbeServer(runtime, config.host, config.probePort);

@@ -16,7 +16,7 @@ export interface EmbeddedServer {
   close(): Promise<void>;
 }
 
-export interface EmbeddedOptions extends Pick<RuntimeOptions, "logTo" | "logLevel"> {
+export interface EmbeddedOptions extends Pick<RuntimeOptions, "logTo" | "logLevel" | "offline"> {
   /** Where the port is taken: the next free one, or a clear error. */
   readonly fallbackPort: boolean;
   /** Starts no workers: goals are looked at, none moves. */

@@ -1,1 +1,2 @@
 export { createExecutor } from "./executor.ts";
+export { executorService } from "./service.ts";

@@ -1,12 +1,4 @@
-/** The executor's process: a worker pool for the queue `execute`. */
 import { runService } from "@outerloop/core";
-import { openRegistry } from "@outerloop/skills";
-import { createExecutor } from "./executor.ts";
+import { executorService } from "./service.ts";
 
-await runService({
-  name: "executor",
-  start: async (runtime, config) => {
-    runtime.startWorker("execute", createExecutor(runtime, await openRegistry(config)), config.slots.executor);
-    return { ready: { queue: "execute", slots: config.slots.executor } };
-  },
-});
+await runService(executorService);

@@ -1,1 +1,2 @@
 export { createPlanner } from "./planner.ts";
+export { plannerService } from "./service.ts";

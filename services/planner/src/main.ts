@@ -1,12 +1,4 @@
-/** The planner's process: a worker pool for the queue `plan`. */
 import { runService } from "@outerloop/core";
-import { openRegistry } from "@outerloop/skills";
-import { createPlanner } from "./planner.ts";
+import { plannerService } from "./service.ts";
 
-await runService({
-  name: "planner",
-  start: async (runtime, config) => {
-    runtime.startWorker("plan", createPlanner(runtime, await openRegistry(config)), config.slots.planner);
-    return { ready: { queue: "plan", slots: config.slots.planner } };
-  },
-});
+await runService(plannerService);

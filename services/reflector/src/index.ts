@@ -1,1 +1,2 @@
 export { createReflector } from "./reflector.ts";
+export { reflectorService } from "./service.ts";

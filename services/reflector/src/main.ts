@@ -1,12 +1,4 @@
-/** The reflector's process: a worker pool for the queue `reflect`. */
 import { runService } from "@outerloop/core";
-import { openRegistry } from "@outerloop/skills";
-import { createReflector } from "./reflector.ts";
+import { reflectorService } from "./service.ts";
 
-await runService({
-  name: "reflector",
-  start: async (runtime, config) => {
-    runtime.startWorker("reflect", createReflector(runtime, await openRegistry(config)), config.slots.reflector);
-    return { ready: { queue: "reflect", slots: config.slots.reflector } };
-  },
-});
+await runService(reflectorService);
