@@ -13,6 +13,8 @@ import { freePort } from "../../../scripts/servers/process.mjs";
 export interface OwnServer {
   readonly url: string;
   readonly folder: string;
+  /** Of its first process, while it runs. */
+  pid(): number;
   /** Ends it at once, as a crash does, and waits until it has gone. */
   kill(): Promise<void>;
   /** Starts it again where it was; resolves when it serves. */
@@ -145,6 +147,10 @@ async function own({ url, folder, serves, spawn: spawnOne, crash }: Parts): Prom
   const server: OwnServer = {
     url,
     folder,
+    pid() {
+      if (child?.pid === undefined) throw new Error(`the server of ${folder} does not run`);
+      return child.pid;
+    },
     async kill() {
       if (child === undefined) return;
       crash(child);
