@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   createMetrics,
+  createStore,
   fireDueWaits,
   openDatabase,
   openQueueBackend,
@@ -46,7 +47,10 @@ describeWithServers("reconciling", () => {
   });
 
   const reconcile = (db: Db = database.db) =>
-    reconcileOnce({ db, queue, tenantCap, metrics: createMetrics(), events: () => undefined }, new Map());
+    reconcileOnce(
+      { store: createStore(db), queue, tenantCap, metrics: createMetrics(), events: () => undefined },
+      new Map(),
+    );
   /** As if so much time had passed since everything was sent. */
   const passMinutes = async (minutes: number) => {
     for (const table of ["goals", "tasks"])

@@ -5,6 +5,7 @@ import {
   claimTasks,
   createDoor,
   createId,
+  createStore,
   defaultBudget,
   defaultTenant,
   ensurePartitions,
@@ -49,7 +50,7 @@ export async function createDriver(db: Db): Promise<Driver> {
   const lease = await newLease(db);
   const jobs: DueJob[] = [];
   const door = createDoor(
-    db,
+    createStore(db),
     { jobs: async (due) => void jobs.push(...due), events: () => undefined },
     { tenantCap: 100_000, clock: Date.now, pause: () => new Promise((resolve) => setImmediate(resolve)) },
   );

@@ -9,5 +9,6 @@ export * from "./models/index.ts";
 export * from "./queue/index.ts";
 export { runIsolated } from "./isolated.ts";
 export { runService, stopSignal, type ServiceOptions } from "./service.ts";
+export { startStageRuntime, type StageParts, type StageRuntime } from "./stage-runtime.ts";
 export { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 export * from "./store/index.ts";

@@ -2,62 +2,34 @@
  * What every service stands on: the database, the queue, the one door, memory, models, a lease, the reconciler. A
  * service adds its own work and composes. Opening either succeeds whole or leaves nothing open.
  */
-import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "./config.ts";
-import { awayMs } from "./domain/backoff.ts";
-import { messageOf, type Retry } from "./domain/errors.ts";
-import { armFailpoint, failpoint } from "./failpoints.ts";
-import type { CreateId, LeaseId } from "./domain/ids.ts";
-import { createLogger, type Logger } from "./logging.ts";
-import { createMemory, type Memory } from "./memory/memory.ts";
+import { messageOf } from "./domain/errors.ts";
+import { armFailpoint } from "./failpoints.ts";
+import type { LeaseId } from "./domain/ids.ts";
+import { createLogger } from "./logging.ts";
 import { createLocalEmbedder } from "./memory/local-embedder.ts";
-import { createMetrics, type Metrics } from "./metrics.ts";
-import { createModels, type Models, type Provider } from "./models/index.ts";
+import { createMetrics } from "./metrics.ts";
+import { createModels, type Provider } from "./models/index.ts";
 import { createOfflineProvider } from "./models/offline/index.ts";
-import { addJobs, openQueueBackend, type QueueBackend } from "./queue/backend.ts";
-import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
+import { openQueueBackend, type QueueBackend } from "./queue/backend.ts";
 import { openEventBus, type EventBus } from "./queue/event-bus.ts";
 import { createChildIsolation } from "./queue/child-isolation.ts";
-import { noIsolation, type Isolation } from "./queue/isolation.ts";
+import { noIsolation } from "./queue/isolation.ts";
 import { createLoneIsolation } from "./queue/lone-isolation.ts";
-import { startReconciler } from "./queue/reconciler.ts";
-import { startTimekeeper } from "./queue/timekeeper.ts";
-import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
-import { dispatchDue, releaseOwnClaims } from "./store/claims.ts";
-import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
-import { dropAllLeases, dropLease, dropOldLeases, leaseLeftMs, renewLease } from "./store/leases.ts";
-import { tenantsWithDueWork } from "./store/reconcile.ts";
 import { ensurePartitions, migrate } from "./store/migrate.ts";
-import { oldestSentMs } from "./store/oldest-work.ts";
+import { startStageRuntime, type StageRuntime } from "./stage-runtime.ts";
+import { createStore } from "./store/store.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
-export interface Runtime {
-  readonly config: Config;
-  readonly log: Logger;
+export interface Runtime extends StageRuntime {
   readonly database: Database;
+  /** For what people reach; stages and upkeep go through `store`. */
   readonly db: Db;
   readonly queue: QueueBackend;
   readonly bus: EventBus;
-  readonly door: Door;
-  readonly claims: ClaimWatch;
-  readonly memory: Memory;
-  readonly models: Models;
-  readonly metrics: Metrics;
-  readonly isolation: Isolation;
-  readonly lease: LeaseId;
-  /** Whether the lease certainly stands, as far as this process can know without asking: checked right before something is sent. */
-  leaseHolds(): boolean;
-  readonly createId: CreateId;
-  /** How long work waits whose model, store or queue was away. */
-  awayMs(retry: Exclude<Retry, "never">, backoffs: number): number;
-  /** Adds jobs to their queues; what cannot be added now is sent again by the reconciler. */
-  send(jobs: readonly DueJob[]): Promise<void>;
-  /** Puts what is due for a tenant on its queues. What goes wrong is left to the reconciler. */
-  dispatch(tenantId: string): Promise<void>;
-  startWorker(queue: QueueName, handler: StageHandler, slots: number): WorkerShell;
   /** Drains workers, gives the lease back, closes connections. */
   close(): Promise<void>;
 }
@@ -75,10 +47,7 @@ export interface RuntimeOptions {
   readonly offline?: Provider;
 }
 
-const upkeepEveryMs = 3_600_000;
 const embeddedLeaseMs = 120_000;
-/** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
-const leaseMargin = 0.8;
 /** One claim's work has few statements at a time. */
 const childConnections = 4;
 
@@ -133,141 +102,43 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     );
     closers.push(() => bus.close());
 
+    const store = createStore(db);
     const lease = options.lease ?? createId("lease");
-    if (database.kind === "embedded") await dropAllLeases(db);
+    if (database.kind === "embedded") await store.dropAllLeases();
     // Nobody else can take an embedded database's work over, so there is no haste.
     const leaseMs = database.kind === "embedded" ? Math.max(config.leaseMs, embeddedLeaseMs) : config.leaseMs;
-    const holder = { id: lease, service: options.service, host: hostname(), pid: process.pid };
-    /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */
-    let heldAt = -Infinity;
-    const hold = async () => {
-      const begunAt = performance.now();
-      // A child stands on its parent's lease.
-      const leftMs = isChild ? await leaseLeftMs(db, lease) : leaseMs;
-      if (!isChild) await renewLease(db, holder, leaseMs);
-      heldAt = begunAt - (leaseMs - leftMs);
-    };
-    await hold();
-    const heartbeat = setInterval(
-      () =>
-        void hold().catch((thrown: unknown) => log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) })),
-      leaseMs / 4,
-    );
-    closers.push(async () => {
-      clearInterval(heartbeat);
-      if (isChild) return;
-      await releaseOwnClaims(db, lease);
-      await dropLease(db, lease);
-    });
     let watchdog: Watchdog | undefined;
-    const watchOverSelf = () => {
-      watchdog ??= startWatchdog(config.stuckLeases * leaseMs, log);
-    };
-    if (isChild) watchOverSelf();
     closers.push(async () => watchdog?.stop());
-
-    const metrics = createMetrics();
-    const send = (jobs: readonly DueJob[]) =>
-      addJobs(queue, jobs).catch((thrown: unknown) =>
-        log.warn({ event: "jobs_not_sent", jobs: jobs.length, error: messageOf(thrown) }),
-      );
-    const claims = startClaimWatch(db, lease, log, !isChild);
-    closers.push(async () => claims.stop());
-    if (!isChild) {
-      const reconciler = startReconciler(
-        {
-          db,
-          queue,
-          tenantCap: config.tenantInFlight,
-          metrics,
-          events: (goalId, newest) => bus.publish(goalId, newest),
-        },
-        config.reconcileMs,
-        log,
-      );
-      closers.push(() => reconciler.stop());
-      const timekeeper = startTimekeeper(
-        {
-          db,
-          onFired: async (events, count) => {
-            metrics.reconciled.inc({ what: "wait" }, count);
-            for (const [goalId, newest] of Object.entries(events)) bus.publish(goalId, newest);
-            for (const tenant of await tenantsWithDueWork(db))
-              await send(await dispatchDue<DueJob>(db, tenant, config.tenantInFlight, 64));
-          },
-        },
-        log,
-      );
-      closers.push(() => timekeeper.stop());
-      const upkeep = setInterval(
-        () =>
-          void Promise.all([ensurePartitions(db), dropOldLeases(db)]).catch((thrown: unknown) =>
-            log.warn({ event: "upkeep_failed", error: messageOf(thrown) }),
-          ),
-        upkeepEveryMs,
-      );
-      upkeep.unref();
-      closers.push(async () => clearInterval(upkeep));
-    }
-    const isolationParts = { db, lease, log, metrics };
-    const isolation = isChild
-      ? noIsolation
-      : database.kind === "embedded"
-        ? createLoneIsolation(isolationParts)
-        : createChildIsolation(isolationParts, {
-            maxChildren: config.isolatedRuns,
-            maxHeapMb: config.isolatedHeapMb,
-            logTo: options.logTo ?? 1,
-          });
-
-    const workers: WorkerShell[] = [];
-    closers.push(() => Promise.all(workers.map((worker) => worker.drain())));
-    return {
+    const stages = await startStageRuntime({
       config,
+      service: options.service,
       log,
-      database,
-      db,
+      store,
       queue,
       bus,
-      claims,
       models,
-      metrics,
-      isolation,
-      lease,
-      leaseHolds: () => performance.now() - heldAt < leaseMs * leaseMargin,
+      metrics: createMetrics(),
       createId,
-      awayMs: (retry, backoffs) => awayMs(retry, config.backoff, backoffs, Math.random),
-      send,
-      door: createDoor(
-        db,
-        { jobs: send, events: (goalId, newest) => bus.publish(goalId, newest) },
-        {
-          tenantCap: config.tenantInFlight,
-          clock: Date.now,
-          pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-        },
-      ),
-      memory: createMemory(db, models.embedder),
-      dispatch: (tenantId) =>
-        dispatchDue<DueJob>(db, tenantId, config.tenantInFlight, 64).then(
-          (jobs) => {
-            if (jobs.length > 0) failpoint("dispatch.marked");
-            return send(jobs);
-          },
-          (thrown: unknown) => log.warn({ event: "dispatch_failed", error: messageOf(thrown) }),
-        ),
-      startWorker(name, handler, slots) {
-        watchOverSelf();
-        const worker = startWorker(
-          { backend: queue, log, metrics, oldestSentMs: () => oldestSentMs(db, name) },
-          handler,
-          { queue: name, slots, drainMs: config.drainMs, beforeClaim: isolation.beforeClaim },
-        );
-        workers.push(worker);
-        return worker;
+      lease,
+      leaseMs,
+      isChild,
+      createIsolation: (parts) =>
+        isChild
+          ? noIsolation
+          : database.kind === "embedded"
+            ? createLoneIsolation(parts)
+            : createChildIsolation(parts, {
+                maxChildren: config.isolatedRuns,
+                maxHeapMb: config.isolatedHeapMb,
+                logTo: options.logTo ?? 1,
+              }),
+      keepHouse: () => ensurePartitions(db),
+      onClose: (close) => void closers.push(close),
+      onWork: () => {
+        watchdog ??= startWatchdog(config.stuckLeases * leaseMs, log);
       },
-      close: closeAll,
-    };
+    });
+    return { ...stages, bus, database, db, queue, close: closeAll };
   } catch (thrown) {
     await closeAll();
     throw thrown;

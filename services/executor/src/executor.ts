@@ -12,20 +12,14 @@ import {
   failpoint,
   hasTaskEnded,
   journalModelCall,
-  listDependencies,
-  loadTexts,
-  loadWaits,
   maxWaitMs,
   makeRoom,
   nextCallHold,
   nextExecutionMove,
   OuterloopError,
-  sessionHistory,
   settleBilled,
   traceIdOf,
   workClaim,
-  claimTasks,
-  takeUpTask,
   type AssistantMessage,
   type ClaimedTask,
   type Committed,
@@ -38,7 +32,7 @@ import {
   type NewEvent,
   type Retry,
   type Run,
-  type Runtime,
+  type StageRuntime,
   type Settlement,
   type StageHandler,
   type Step,
@@ -65,11 +59,10 @@ const maxCallsPerTurn = 64;
 const budgetWaitMs = 1000;
 const isolatedMain = new URL("./isolated.ts", import.meta.url);
 
-export function createExecutor(runtime: Runtime, registry: Registry): StageHandler {
+export function createExecutor(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload, limit: number): Promise<readonly Run[]> {
-      const { claimed, dispatchAgain, eventSeq } = await claimTasks(
-        runtime.db,
+      const { claimed, dispatchAgain, eventSeq } = await runtime.store.claimTasks(
         payload.goal,
         "execute",
         payload.tasks,
@@ -82,14 +75,14 @@ export function createExecutor(runtime: Runtime, registry: Registry): StageHandl
       return claimed.map((claim) => (draining) => runTask(runtime, registry, claim, draining));
     },
     async takeUp(id, fence) {
-      const claim = await takeUpTask(runtime.db, { kind: "task", id, fence }, runtime.lease);
+      const claim = await runtime.store.takeUpTask({ kind: "task", id, fence }, runtime.lease);
       return claim === undefined ? null : (draining) => runTask(runtime, registry, claim, draining);
     },
   };
 }
 
 function runTask(
-  runtime: Runtime,
+  runtime: StageRuntime,
   registry: Registry,
   claim: ClaimedTask,
   draining: AbortSignal,
@@ -137,7 +130,7 @@ function runTask(
 
 /** One claim's run. Holds what the loop needs; every write goes through `commit`. */
 class Execution {
-  readonly #runtime: Runtime;
+  readonly #runtime: StageRuntime;
   readonly #claim: ClaimedTask;
   readonly #lost: AbortSignal;
   readonly #tools: readonly ToolSpec[];
@@ -149,7 +142,7 @@ class Execution {
   #backoffs: number;
   #parts: readonly string[] = [];
 
-  constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
+  constructor(runtime: StageRuntime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
     this.#runtime = runtime;
     this.#claim = claim;
     this.#lost = lost;
@@ -317,7 +310,7 @@ class Execution {
     let asked = false;
     // Ends: a refusal means that something came meanwhile, and what can come is limited.
     for (;;) {
-      const { wakes, bySeq } = await loadWaits(this.#runtime.db, task.id, task.attempt);
+      const { wakes, bySeq } = await this.#runtime.store.loadWaits(task.id, task.attempt);
       const isOpen = bySeq.get(seq)?.resolution === null;
       if (!isOpen && asked) return this.#release();
       const committed = await this.#commit(
@@ -393,17 +386,17 @@ class Execution {
   /** The first message: as journaled where the attempt has begun, else from what is known now. */
   async #loadParts(): Promise<readonly string[]> {
     const { task, goal } = this.#claim;
-    const { db } = this.#runtime;
-    const row: GoalRow = await db.selectFrom("goals").selectAll().where("id", "=", goal.id).executeTakeFirstOrThrow();
+    const { store } = this.#runtime;
+    const row: GoalRow = await store.loadGoal(goal.id);
     const begun = this.#steps.find((step): step is ModelStep => step.kind === "model");
     const first = begun?.input.added[0];
     if (first?.role === "user") {
-      const texts = await loadTexts(db, row, first.parts);
+      const texts = await store.loadTexts(row, first.parts);
       return first.parts.map((hash) => texts.get(hash) ?? "");
     }
     const [session, dependencies, memories] = await Promise.all([
-      sessionHistory(db, row, sessionTurns),
-      listDependencies(db, task.id),
+      store.sessionHistory(row, sessionTurns),
+      store.listDependencies(task.id),
       this.#runtime.memory.recall({
         tenantId: task.tenantId,
         query: task.text,

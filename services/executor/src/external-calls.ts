@@ -6,9 +6,6 @@ import {
   approvalHash,
   canonicalJson,
   failpoint,
-  findRefusal,
-  loadEffects,
-  loadTwins,
   nextEffectMove,
   type ClaimedTask,
   type Committed,
@@ -19,7 +16,7 @@ import {
   type NewEvent,
   type PendingCall,
   type Probed,
-  type Runtime,
+  type StageRuntime,
   type StepRow,
   type ToolStep,
   type Twin,
@@ -66,7 +63,7 @@ const elsewhereMs = { least: 2000, most: 600_000 };
 const sendAgainMs = 1000;
 
 export function createExternalCalls(
-  runtime: Runtime,
+  runtime: StageRuntime,
   registry: Registry,
   claim: ClaimedTask,
   toolCalls: ToolCalls,
@@ -242,14 +239,12 @@ export function createExternalCalls(
           ? toolCalls.keyOf(pending.call.name, resolution.args, occurrence)
           : null;
       };
-      const effects = await loadEffects(
-        runtime.db,
+      const effects = await runtime.store.loadEffects(
         task.goalId,
         task.id,
         calls.flatMap((each) => [each.key, editedKey(each) ?? []].flat()),
       );
-      const twins = await loadTwins(
-        runtime.db,
+      const twins = await runtime.store.loadTwins(
         task.goalId,
         task.rootId,
         calls
@@ -288,7 +283,7 @@ export function createExternalCalls(
           }
           case "ask": {
             const row = ask(call, move.about, effect, twin);
-            const refusal = await findRefusal(runtime.db, task, row);
+            const refusal = await runtime.store.findRefusal(task, row);
             if (refusal === null) {
               toAsk.push({ call, row });
               break;

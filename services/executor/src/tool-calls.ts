@@ -3,7 +3,6 @@ import {
   canonicalJson,
   createWorkspace,
   failpoint,
-  listTasks,
   refusedCallText,
   sha256,
   type ClaimedTask,
@@ -13,7 +12,7 @@ import {
   type JsonObject,
   type MemoryRow,
   type PendingCall,
-  type Runtime,
+  type StageRuntime,
   type StepRow,
   type TaskChange,
   type ToolContext,
@@ -64,7 +63,7 @@ export interface Journaled {
 }
 
 export function createToolCalls(
-  runtime: Runtime,
+  runtime: StageRuntime,
   registry: Registry,
   claim: ClaimedTask,
   lost: AbortSignal,
@@ -79,11 +78,11 @@ export function createToolCalls(
       taskId: task.id,
       signal: lost,
       idempotencyKey: key,
-      workspace: createWorkspace(runtime.db, task.goalId),
+      workspace: createWorkspace(runtime.store, task.goalId),
       recall: (query, limit) =>
         runtime.memory.recall({ tenantId: task.tenantId, query, similar: limit, recent: 0, signal: lost }),
       finishedTasks: async () =>
-        (await listTasks(runtime.db, task.goalId))
+        (await runtime.store.listTasks(task.goalId))
           .filter(
             (each) => each.task.status === "done" || each.task.status === "failed" || each.task.status === "abandoned",
           )

@@ -9,12 +9,11 @@ import {
   answerOfWait,
   canonicalJson,
   failpoint,
-  loadWaits,
   type ClaimedTask,
   type Committed,
   type JsonObject,
   type PendingCall,
-  type Runtime,
+  type StageRuntime,
   type ToolStep,
   type WaitRequest,
   type WaitRow,
@@ -45,7 +44,7 @@ export interface ToolRunner {
 const stale: Committed = { outcome: "stale" };
 
 export function createToolRunner(
-  runtime: Runtime,
+  runtime: StageRuntime,
   registry: Registry,
   claim: ClaimedTask,
   lost: AbortSignal,
@@ -86,7 +85,7 @@ export function createToolRunner(
 
       const keys = occurrenceKeys(calls, before, turnSeq, toolCalls.keyOf);
       const reads = calls.filter((pending) => effectOf(pending) === "pure");
-      let waits: WaitsOfAttempt | null = takenUp ? await loadWaits(runtime.db, task.id, task.attempt) : null;
+      let waits: WaitsOfAttempt | null = takenUp ? await runtime.store.loadWaits(task.id, task.attempt) : null;
       takenUp = false;
 
       const waited = new Set<number>(waits?.bySeq.keys());
@@ -122,7 +121,7 @@ export function createToolRunner(
 
       // Ends: see the head of this file.
       while (open.size > 0) {
-        waits ??= await loadWaits(runtime.db, task.id, task.attempt);
+        waits ??= await runtime.store.loadWaits(task.id, task.attempt);
         const seen = waits;
         for (const pending of [...open.values()].filter((each) => effectOf(each) === "pure")) {
           const wait = seen.bySeq.get(pending.seq);
@@ -209,7 +208,7 @@ function occurrenceKeys(
   return keys;
 }
 
-function waitRow(runtime: Runtime, attempt: number, seq: number, wait: WaitRequest): WaitRow {
+function waitRow(runtime: StageRuntime, attempt: number, seq: number, wait: WaitRequest): WaitRow {
   const base = { id: runtime.createId("wait"), attempt, seq, kind: wait.kind, name: wait.name };
   if (wait.kind === "signal") return { ...base, for_ms: wait.forMs, on_deadline: wait.onDeadline };
   return "until" in wait

@@ -1,13 +1,5 @@
 /** Checks every citation of a goal's answer and of the text files that it wrote against the workspace. */
-import {
-  citationHolds,
-  findCitations,
-  listArtifacts,
-  readArtifact,
-  type Citation,
-  type Db,
-  type GoalId,
-} from "@outerloop/core";
+import { citationHolds, findCitations, type Citation, type GoalId, type Store } from "@outerloop/core";
 
 export interface GoalCitations {
   readonly total: number;
@@ -18,13 +10,17 @@ export interface GoalCitations {
 /** Files larger than this are not reports. */
 const maxReportBytes = 2_000_000;
 
-export async function checkGoalCitations(db: Db, goalId: GoalId, answer: string): Promise<GoalCitations> {
-  const files = await listArtifacts(db, goalId);
+export async function checkGoalCitations(
+  store: Pick<Store, "listArtifacts" | "readArtifact">,
+  goalId: GoalId,
+  answer: string,
+): Promise<GoalCitations> {
+  const files = await store.listArtifacts(goalId);
   const decoder = new TextDecoder();
   const texts = new Map<string, readonly string[] | undefined>();
   const linesOf = async (path: string) => {
     if (!texts.has(path)) {
-      const bytes = await readArtifact(db, goalId, path);
+      const bytes = await store.readArtifact(goalId, path);
       texts.set(path, bytes === undefined ? undefined : decoder.decode(bytes).split(/\r?\n/));
     }
     return texts.get(path);

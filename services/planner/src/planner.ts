@@ -5,19 +5,14 @@
 import {
   ask,
   checkPlan,
-  claimGoal,
   failpoint,
-  takeUpGoal,
   journalModelCall,
-  listArtifacts,
-  listTasks,
   makeRoom,
   OuterloopError,
   planRequest,
   planSchema,
   readStructured,
   repairRequest,
-  sessionHistory,
   settleBilled,
   traceIdOf,
   workClaim,
@@ -36,7 +31,7 @@ import {
   type PlannedTask,
   type Retry,
   type Run,
-  type Runtime,
+  type StageRuntime,
   type StageHandler,
   type TaskId,
   type TaskInGoal,
@@ -59,23 +54,23 @@ const sessionTurns = 5;
 const budgetWaitMs = 1000;
 const isolatedMain = new URL("./isolated.ts", import.meta.url);
 
-export function createPlanner(runtime: Runtime, registry: Registry): StageHandler {
+export function createPlanner(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload): Promise<readonly Run[]> {
-      const claim = await claimGoal(runtime.db, payload.goal, runtime.lease);
+      const claim = await runtime.store.claimGoal(payload.goal, runtime.lease);
       if (claim === undefined) return [];
       failpoint("plan.claimed");
       return [(draining) => runPlan(runtime, registry, claim, draining)];
     },
     async takeUp(id, fence) {
-      const claim = await takeUpGoal(runtime.db, { kind: "goal", id, fence }, runtime.lease);
+      const claim = await runtime.store.takeUpGoal({ kind: "goal", id, fence }, runtime.lease);
       return claim === undefined ? null : (draining) => runPlan(runtime, registry, claim, draining);
     },
   };
 }
 
 function runPlan(
-  runtime: Runtime,
+  runtime: StageRuntime,
   registry: Registry,
   claim: ClaimedGoal,
   draining: AbortSignal,
@@ -110,14 +105,14 @@ function runPlan(
 
 /** One claim's planning. Resolves with why the goal failed, or null. */
 class Planning {
-  readonly #runtime: Runtime;
+  readonly #runtime: StageRuntime;
   readonly #registry: Registry;
   readonly #claim: ClaimedGoal;
   readonly #lost: AbortSignal;
   /** What is reserved for this claim, as the last commit said. */
   #held: Held;
 
-  constructor(runtime: Runtime, registry: Registry, claim: ClaimedGoal, lost: AbortSignal) {
+  constructor(runtime: StageRuntime, registry: Registry, claim: ClaimedGoal, lost: AbortSignal) {
     this.#held = claim.held;
     this.#runtime = runtime;
     this.#registry = registry;
@@ -127,7 +122,7 @@ class Planning {
 
   async run(draining: AbortSignal): Promise<string | null> {
     const { goal, row } = this.#claim;
-    const tasks = await listTasks(this.#runtime.db, goal.id);
+    const tasks = await this.#runtime.store.listTasks(goal.id);
     if (row.exhausted !== null) return this.#endExhausted(row.exhausted as BudgetReason, tasks);
     if (draining.aborted) return this.#release();
 
@@ -192,10 +187,10 @@ class Planning {
 
   async #firstRequest(tasks: readonly TaskInGoal[]): Promise<ModelRequest> {
     const { goal, row } = this.#claim;
-    const { db, memory } = this.#runtime;
+    const { store, memory } = this.#runtime;
     const [files, session, memories] = await Promise.all([
-      listArtifacts(db, goal.id),
-      sessionHistory(db, row, sessionTurns),
+      store.listArtifacts(goal.id),
+      store.sessionHistory(row, sessionTurns),
       memory.recall({ tenantId: goal.tenantId, query: goal.text, ...memoryWindow, signal: this.#lost }),
     ]);
     return planRequest({ goal, files, tools: this.#registry.specs(), session, tasks, memories });
@@ -219,7 +214,7 @@ class Planning {
           : { done: true, failure: null };
       }
       case "done": {
-        const citations = await checkGoalCitations(this.#runtime.db, this.#claim.goal.id, checked.answer);
+        const citations = await checkGoalCitations(this.#runtime.store, this.#claim.goal.id, checked.answer);
         const broken = citations.broken.filter((each) => each.inAnswer);
         if (broken.length > 0 && !isLast)
           return this.#sendBack(
@@ -292,7 +287,7 @@ class Planning {
   async #endExhausted(reason: BudgetReason, tasks: readonly TaskInGoal[]): Promise<string | null> {
     const detail = describeExhausted(reason, this.#claim.row);
     const ending = composeEnding(tasks, detail);
-    const citations = await checkGoalCitations(this.#runtime.db, this.#claim.goal.id, ending.answer);
+    const citations = await checkGoalCitations(this.#runtime.store, this.#claim.goal.id, ending.answer);
     const committed = await this.#commit({ end: { to: "failed", reason, detail, ...ending, citations } });
     // It was given more in this very moment, and goes on.
     return committed.outcome === "refused" ? this.#release() : null;

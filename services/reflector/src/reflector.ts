@@ -5,8 +5,6 @@
 import {
   ask,
   checkEvidence,
-  claimTasks,
-  takeUpTask,
   createWorkspace,
   decideReflection,
   evidencePaths,
@@ -14,7 +12,6 @@ import {
   journalModelCall,
   makeRoom,
   maxSplitDepth,
-  notesOf,
   OuterloopError,
   readStructured,
   reflectRequest,
@@ -38,7 +35,7 @@ import {
   type ReflectionMove,
   type Retry,
   type Run,
-  type Runtime,
+  type StageRuntime,
   type StageHandler,
   type TaskMove,
   type TaskRow,
@@ -60,11 +57,10 @@ const isolatedMain = new URL("./isolated.ts", import.meta.url);
 /** What long-term memory keeps of a result. */
 const maxMemoryChars = 1200;
 
-export function createReflector(runtime: Runtime, registry: Registry): StageHandler {
+export function createReflector(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload, limit: number): Promise<readonly Run[]> {
-      const { claimed, dispatchAgain } = await claimTasks(
-        runtime.db,
+      const { claimed, dispatchAgain } = await runtime.store.claimTasks(
         payload.goal,
         "reflect",
         payload.tasks,
@@ -76,14 +72,14 @@ export function createReflector(runtime: Runtime, registry: Registry): StageHand
       return claimed.map((claim) => (draining) => runReflection(runtime, registry, claim, draining));
     },
     async takeUp(id, fence) {
-      const claim = await takeUpTask(runtime.db, { kind: "task", id, fence }, runtime.lease);
+      const claim = await runtime.store.takeUpTask({ kind: "task", id, fence }, runtime.lease);
       return claim === undefined ? null : (draining) => runReflection(runtime, registry, claim, draining);
     },
   };
 }
 
 function runReflection(
-  runtime: Runtime,
+  runtime: StageRuntime,
   registry: Registry,
   claim: ClaimedTask,
   draining: AbortSignal,
@@ -135,14 +131,14 @@ interface Judged {
 }
 
 class Reflection {
-  readonly #runtime: Runtime;
+  readonly #runtime: StageRuntime;
   readonly #registry: Registry;
   readonly #claim: ClaimedTask;
   readonly #lost: AbortSignal;
   /** What is reserved for this claim, as the last commit said. */
   #held: Held;
 
-  constructor(runtime: Runtime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
+  constructor(runtime: StageRuntime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
     this.#held = claim.held;
     this.#runtime = runtime;
     this.#registry = registry;
@@ -171,13 +167,13 @@ class Reflection {
   async #checkEvidence(trace: readonly ToolStep[]): Promise<EvidenceCheck> {
     const { task } = this.#claim;
     const result = task.result ?? "";
-    const workspace = createWorkspace(this.#runtime.db, task.goalId);
+    const workspace = createWorkspace(this.#runtime.store, task.goalId);
     const files = new Map<string, readonly string[]>();
     for (const path of evidencePaths(task, result)) {
       const bytes = await workspace.read(path);
       if (bytes !== undefined) files.set(path, new TextDecoder().decode(bytes).split(/\r?\n/));
     }
-    const notes = await notesOf(this.#runtime.db, task.goalId, task.id);
+    const notes = await this.#runtime.store.notesOf(task.goalId, task.id);
     return checkEvidence(task, result, {
       succeeded: new Set(trace.filter((step) => step.ok).map((step) => step.name)),
       effectOf: (name) => this.#registry.get(name)?.effect,

@@ -2,8 +2,8 @@
 import type { TenantId } from "../domain/ids.ts";
 import type { RecalledMemory } from "../domain/tool.ts";
 import type { Embedder } from "../models/provider.ts";
-import type { Db } from "../store/database.ts";
-import { nearestMemories, newestMemories, toVector } from "../store/memories.ts";
+import { toVector } from "../store/memories.ts";
+import type { Store } from "../store/store.ts";
 
 export interface RecallOptions {
   readonly tenantId: TenantId;
@@ -29,7 +29,7 @@ export interface Memory {
   ): Promise<readonly { readonly embedding: string; readonly embedding_model: string }[]>;
 }
 
-export function createMemory(db: Db, embedder: Embedder): Memory {
+export function createMemory(store: Pick<Store, "nearestMemories" | "newestMemories">, embedder: Embedder): Memory {
   return {
     async embed(texts, signal) {
       const vectors = await embedder.embed(texts, signal);
@@ -40,8 +40,8 @@ export function createMemory(db: Db, embedder: Embedder): Memory {
       const [vector] = await embedder.embed([query], signal);
       if (vector === undefined) return [];
       // The same work done again leaves the same texts: one of each is enough, so more are looked at than are wanted.
-      const nearest = await nearestMemories(db, { tenantId, vector, model: embedder.name, limit: similar * repeats });
-      const newest = recent === 0 ? [] : await newestMemories(db, tenantId, recent * repeats);
+      const nearest = await store.nearestMemories({ tenantId, vector, model: embedder.name, limit: similar * repeats });
+      const newest = recent === 0 ? [] : await store.newestMemories(tenantId, recent * repeats);
       const seen = new Set<string>();
       const isNew = (memory: RecalledMemory) => !seen.has(memory.text) && seen.add(memory.text) !== undefined;
       const chosen = nearest.filter((memory) => memory.similarity >= minSimilarity && isNew(memory)).slice(0, similar);

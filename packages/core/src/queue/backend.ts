@@ -223,7 +223,7 @@ function createQueues(create: (name: QueueName) => JobQueue): Record<QueueName, 
 }
 
 /** Adds jobs in bulk, a round trip a queue. An id that is there already is left alone by BullMQ. */
-export async function addJobs(backend: QueueBackend, jobs: readonly DueJob[]): Promise<void> {
+export async function addJobs(backend: Pick<QueueBackend, "queues">, jobs: readonly DueJob[]): Promise<void> {
   for (const name of queueNames) {
     const own = jobs.filter((job) => job.queue === name);
     if (own.length === 0) continue;

@@ -11,8 +11,6 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { describeDeath, expiredClaimsBeforeIsolation, type Death } from "../domain/poison.ts";
 import { messageOf } from "../domain/errors.ts";
-import { releaseOwnClaim } from "../store/claims.ts";
-import { lastStep } from "../store/journal.ts";
 import { fromChildSchema, type ToChild } from "./isolation-messages.ts";
 import { noPlaceMs, released, type Isolation, type IsolationEnd, type IsolationParts } from "./isolation.ts";
 import type { ClaimInWork } from "./work-claim.ts";
@@ -88,13 +86,13 @@ export function createChildIsolation(parts: IsolationParts, options: ChildIsolat
 
   /** Not through the door: there a planner's release says that planning went on, and forgets what died. */
   async function postpone(claim: ClaimInWork, ms: number): Promise<IsolationEnd> {
-    await releaseOwnClaim(parts.db, parts.lease, claim, ms);
+    await parts.store.releaseOwnClaim(parts.lease, claim, ms);
     return released;
   }
 
   async function reasonOf(claim: ClaimInWork, exit: Death["exit"], stderr: string): Promise<string> {
     // A reason without its last step is better than work that nobody ends.
-    const step = await lastStep(parts.db, claim.goal, claim.id, claim.attempt).catch(() => null);
+    const step = await parts.store.lastStep(claim.goal, claim.id, claim.attempt).catch(() => null);
     return describeDeath({ exit, stderr, lastStep: step, diedBefore: claim.expiredClaims });
   }
 

@@ -6,8 +6,8 @@
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import type { LeaseId } from "../domain/ids.ts";
-import { listOwnClaims, releaseOwnClaim, type OwnClaim } from "../store/claims.ts";
-import type { Db } from "../store/database.ts";
+import type { OwnClaim } from "../store/claims.ts";
+import type { Store } from "../store/store.ts";
 
 export interface ClaimWatch {
   /** Aborts `onLost` when the row's fence is no longer this one. Returns what ends the watch. */
@@ -27,8 +27,10 @@ interface Watched {
   readonly lost: AbortController;
 }
 
+type ClaimStore = Pick<Store, "currentFences" | "listOwnClaims" | "releaseOwnClaim">;
+
 /** @param sweeps whether this process owns the lease, so that what nobody here works on is nobody's */
-export function startClaimWatch(db: Db, lease: LeaseId, log: Logger, sweeps: boolean): ClaimWatch {
+export function startClaimWatch(store: ClaimStore, lease: LeaseId, log: Logger, sweeps: boolean): ClaimWatch {
   const watched = new Set<Watched>();
   let looking = false;
 
@@ -36,16 +38,10 @@ export function startClaimWatch(db: Db, lease: LeaseId, log: Logger, sweeps: boo
     for (const kind of ["task", "goal"] as const) {
       const own = [...watched].filter((each) => each.kind === kind);
       if (own.length === 0) continue;
-      const rows = await db
-        .selectFrom(kind === "task" ? "tasks" : "goals")
-        .select(["id", "fence"])
-        .where(
-          "id",
-          "in",
-          own.map((each) => each.id),
-        )
-        .execute();
-      const fences = new Map(rows.map((row) => [row.id, row.fence]));
+      const fences = await store.currentFences(
+        kind,
+        own.map((each) => each.id),
+      );
       for (const each of own) if (fences.get(each.id) !== each.fence) each.lost.abort(new Error("the claim was lost"));
     }
   }
@@ -58,14 +54,14 @@ export function startClaimWatch(db: Db, lease: LeaseId, log: Logger, sweeps: boo
    * what is ours in the database but in nobody's hands in two sweeps is given back.
    */
   async function sweep(): Promise<void> {
-    const idle = (await listOwnClaims(db, lease)).filter(
+    const idle = (await store.listOwnClaims(lease)).filter(
       (claim) => ![...watched].some((each) => each.id === claim.id && each.fence === claim.fence),
     );
     const leaked = idle.filter((claim) => suspects.some((each) => each.id === claim.id && each.fence === claim.fence));
     suspects = idle;
     for (const claim of leaked) {
       log.warn({ event: "claim_leaked", [claim.kind]: claim.id, fence: claim.fence });
-      await releaseOwnClaim(db, lease, claim);
+      await store.releaseOwnClaim(lease, claim);
     }
   }
 

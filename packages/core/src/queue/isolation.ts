@@ -5,7 +5,7 @@
 import type { LeaseId } from "../domain/ids.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Db } from "../store/database.ts";
+import type { Store } from "../store/store.ts";
 import type { ClaimInWork, WorkEnd } from "./work-claim.ts";
 
 export type IsolationEnd =
@@ -22,7 +22,7 @@ export interface Isolation {
 }
 
 export interface IsolationParts {
-  readonly db: Db;
+  readonly store: Store;
   readonly lease: LeaseId;
   readonly log: Logger;
   readonly metrics: Metrics;

@@ -4,14 +4,11 @@
  * not the count of expired claims, fails it.
  */
 import { describeDeath, expiredClaimsBeforeIsolation } from "../domain/poison.ts";
-import { releaseOwnClaim } from "../store/claims.ts";
-import { lastStep } from "../store/journal.ts";
-import { markLoneRun, takeLoneRun, unmarkLoneRun } from "../store/lone-runs.ts";
 import { noPlaceMs, released, type Isolation, type IsolationEnd, type IsolationParts, type Work } from "./isolation.ts";
 import type { ClaimInWork } from "./work-claim.ts";
 
 export function createLoneIsolation(parts: IsolationParts): Isolation {
-  const { db, lease } = parts;
+  const { store, lease } = parts;
   /** Somebody runs alone, or waits for the others to finish. */
   let isTaken = false;
   let running = 0;
@@ -32,8 +29,8 @@ export function createLoneIsolation(parts: IsolationParts): Isolation {
     lost: AbortSignal,
     draining: AbortSignal,
   ): Promise<IsolationEnd> {
-    if (await takeLoneRun(db, claim.id)) {
-      const step = await lastStep(db, claim.goal, claim.id, claim.attempt);
+    if (await store.takeLoneRun(claim.id)) {
+      const step = await store.lastStep(claim.goal, claim.id, claim.attempt);
       return {
         outcome: "died",
         reason: describeDeath({ exit: null, stderr: "", lastStep: step, diedBefore: claim.expiredClaims - 1 }),
@@ -43,16 +40,16 @@ export function createLoneIsolation(parts: IsolationParts): Isolation {
     // Ends: nothing new begins meanwhile, and what runs has deadlines.
     while ((running > 0 || claiming > 0) && !away.aborted) await whenChanged(away);
     if (away.aborted) return postpone(claim);
-    await markLoneRun(db, claim.id);
+    await store.markLoneRun(claim.id);
     try {
       return await work(lost);
     } finally {
-      await unmarkLoneRun(db, claim.id);
+      await store.unmarkLoneRun(claim.id);
     }
   }
 
   async function postpone(claim: ClaimInWork): Promise<IsolationEnd> {
-    await releaseOwnClaim(db, lease, claim, noPlaceMs);
+    await store.releaseOwnClaim(lease, claim, noPlaceMs);
     return released;
   }
 

@@ -6,17 +6,7 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { messageOf } from "../domain/errors.ts";
 import { failpoint } from "../failpoints.ts";
-import type { DueJob } from "../store/commit.ts";
-import { dispatchDue } from "../store/claims.ts";
-import type { Db } from "../store/database.ts";
-import {
-  findUnclaimedJobs,
-  forgetJobs,
-  releaseDeadClaims,
-  tenantsWithDueWork,
-  wakePlanners,
-  warnOfWall,
-} from "../store/reconcile.ts";
+import type { Store } from "../store/store.ts";
 import { addJobs, findLostJobs, type QueueBackend } from "./backend.ts";
 
 /** Rows of one kind that one round takes on. */
@@ -25,8 +15,8 @@ const batch = 500;
 const graceMs = 3000;
 
 export interface ReconcilerParts {
-  readonly db: Db;
-  readonly queue: QueueBackend;
+  readonly store: Store;
+  readonly queue: Pick<QueueBackend, "queues">;
   readonly tenantCap: number;
   readonly metrics: Metrics;
   /** The newest event number of a goal that has news. */
@@ -35,21 +25,21 @@ export interface ReconcilerParts {
 
 /** @param taken see `findLostJobs`; kept from round to round */
 export async function reconcileOnce(
-  { db, queue, tenantCap, metrics, events }: ReconcilerParts,
+  { store, queue, tenantCap, metrics, events }: ReconcilerParts,
   taken: Map<string, number>,
 ): Promise<void> {
-  const released = await releaseDeadClaims(db, batch);
+  const released = await store.releaseDeadClaims(batch);
   if (released > 0) failpoint("reconcile.released");
-  const woken = await wakePlanners(db, batch);
-  for (const { goalId, eventSeq } of await warnOfWall(db, batch)) events(goalId, eventSeq);
-  const unclaimed = await findUnclaimedJobs(db, graceMs, batch);
+  const woken = await store.wakePlanners(batch);
+  for (const { goalId, eventSeq } of await store.warnOfWall(batch)) events(goalId, eventSeq);
+  const unclaimed = await store.findUnclaimedJobs(graceMs, batch);
   const lost = await findLostJobs(queue, unclaimed, taken);
   if (lost.length > 0) {
-    await forgetJobs(db, lost);
+    await store.forgetJobs(lost);
     failpoint("reconcile.forgot");
   }
-  for (const tenant of await tenantsWithDueWork(db)) {
-    const due = await dispatchDue<DueJob>(db, tenant, tenantCap, batch);
+  for (const tenant of await store.tenantsWithDueWork()) {
+    const due = await store.dispatchDue(tenant, tenantCap, batch);
     if (due.length > 0) failpoint("reconcile.dispatched");
     await addJobs(queue, due);
   }

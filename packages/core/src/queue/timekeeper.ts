@@ -5,8 +5,7 @@
 import { messageOf } from "../domain/errors.ts";
 import { failpoint } from "../failpoints.ts";
 import type { Logger } from "../logging.ts";
-import type { Db } from "../store/database.ts";
-import { fireDueWaits } from "../store/waits.ts";
+import type { Store } from "../store/store.ts";
 
 /** Between looks where nothing is due sooner: what bounds how late a wait that was begun since the last look ends. */
 const lookEveryMs = 1000;
@@ -16,17 +15,17 @@ const batch = 500;
 const nextBiteMs = 20;
 
 export interface TimekeeperParts {
-  readonly db: Db;
+  readonly store: Pick<Store, "fireDueWaits">;
   readonly onFired: (events: Readonly<Record<string, number>>, count: number) => Promise<void>;
 }
 
-export function startTimekeeper({ db, onFired }: TimekeeperParts, log: Logger): { stop(): Promise<void> } {
+export function startTimekeeper({ store, onFired }: TimekeeperParts, log: Logger): { stop(): Promise<void> } {
   const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> = Promise.resolve();
 
   async function look(): Promise<number> {
-    const { fired, events, nextMs } = await fireDueWaits(db, batch);
+    const { fired, events, nextMs } = await store.fireDueWaits(batch);
     if (fired > 0) {
       failpoint("wait.fired");
       await onFired(events, fired);

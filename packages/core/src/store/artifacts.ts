@@ -41,9 +41,15 @@ export async function readArtifact(db: Db | Trx, goalId: GoalId, path: string): 
   return rows[0]?.bytes ?? undefined;
 }
 
-export function createWorkspace(db: Db, goalId: GoalId): Workspace {
+/** What a workspace needs of the store. */
+interface ArtifactStore {
+  listArtifacts(goalId: GoalId): Promise<ArtifactInfo[]>;
+  readArtifact(goalId: GoalId, path: string): Promise<Uint8Array | undefined>;
+}
+
+export function createWorkspace(store: ArtifactStore, goalId: GoalId): Workspace {
   return {
-    list: () => listArtifacts(db, goalId),
-    read: (path) => readArtifact(db, goalId, path),
+    list: () => store.listArtifacts(goalId),
+    read: (path) => store.readArtifact(goalId, path),
   };
 }

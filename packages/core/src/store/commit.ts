@@ -220,7 +220,7 @@ export interface Door {
   commit(write: Write): Promise<Committed>;
 }
 
-interface CommitReply {
+export interface CommitReply {
   readonly writes: readonly {
     readonly id: string;
     readonly outcome: "won" | "stale" | "refused" | "busy";
@@ -243,17 +243,30 @@ export interface DoorOptions {
   readonly clock: () => number;
 }
 
-export function createDoor(db: Db, aftermath: Aftermath, options: DoorOptions): Door {
-  async function send(write: Write): Promise<CommitReply> {
-    const { rows } = await sql<{ reply: CommitReply }>`
-      SELECT commit_writes(${JSON.stringify([write])}::jsonb, true, ${options.tenantCap}::integer) AS reply`.execute(
-      db,
-    );
-    const reply = rows[0]?.reply;
-    if (reply === undefined) throw new OuterloopError("internal", "commit_writes returned nothing");
-    return reply;
-  }
+/**
+ * One batch through the door, as it is: one statement, one reply.
+ * @param alone whether goals that are locked are waited for; else the writes to them come back as `busy`
+ * @param tenantCap tasks of one tenant that may be on queues or in work at once (W7)
+ */
+export async function commitWrites(
+  db: Db,
+  writes: readonly Write[],
+  alone: boolean,
+  tenantCap: number,
+): Promise<CommitReply> {
+  const { rows } = await sql<{ reply: CommitReply }>`
+    SELECT commit_writes(${JSON.stringify(writes)}::jsonb, ${alone}, ${tenantCap}::integer) AS reply`.execute(db);
+  const reply = rows[0]?.reply;
+  if (reply === undefined) throw new OuterloopError("internal", "commit_writes returned nothing");
+  return reply;
+}
 
+/** What the door needs of the store. */
+export interface WriteStore {
+  commitWrites(writes: readonly Write[], alone: boolean, tenantCap: number): Promise<CommitReply>;
+}
+
+export function createDoor(store: WriteStore, aftermath: Aftermath, options: DoorOptions): Door {
   return {
     async commit(given) {
       const write = keepTexts(storable(given));
@@ -262,7 +275,7 @@ export function createDoor(db: Db, aftermath: Aftermath, options: DoorOptions): 
       // Ends with an answer, at the deadline, or with a fault that trying again cannot mend.
       for (;;) {
         try {
-          const reply = await send(write);
+          const reply = await store.commitWrites([write], true, options.tenantCap);
           failpoint("commit.applied");
           for (const [goalId, newest] of Object.entries(reply.events ?? {})) aftermath.events(goalId, newest);
           await aftermath.jobs(reply.jobs);

@@ -100,6 +100,11 @@ export async function sessionHistory(db: Db, goal: GoalRow, limit: number): Prom
   );
 }
 
+/** A goal's row as workers need it: they name no principal, and have its id from a claim of theirs. */
+export async function loadGoal(db: Db, goalId: GoalId): Promise<GoalRow> {
+  return db.selectFrom("goals").selectAll().where("id", "=", goalId).executeTakeFirstOrThrow();
+}
+
 /** The full id that a prefix means; people type `g_7k2`. */
 export async function resolveGoalId(db: Db, principal: Principal, prefix: string): Promise<GoalId> {
   if (!/^g_[0-9a-z]{1,16}$/.test(prefix))

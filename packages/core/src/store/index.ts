@@ -43,4 +43,5 @@ export { resumeGoal, type MoreBudget } from "./resume.ts";
 export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
 export { listTenantBudgets, replaceTenantBudgets, type TenantBudget, type TenantLimits } from "./tenant-budget.ts";
+export { createStore, storeCalls, type Store } from "./store.ts";
 export { journalModelCall, settleBilled, type JournaledModelCall } from "./step-rows.ts";

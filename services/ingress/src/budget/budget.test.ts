@@ -1,4 +1,12 @@
-import { createId, claimGoal, renewLease, createDoor, type GoalId, type GoalResource } from "@outerloop/core";
+import {
+  createId,
+  claimGoal,
+  renewLease,
+  createDoor,
+  createStore,
+  type GoalId,
+  type GoalResource,
+} from "@outerloop/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openHouse, type House } from "../testing/house.ts";
 
@@ -14,7 +22,7 @@ async function exhaust(goal: string): Promise<void> {
   const lease = createId("lease");
   await renewLease(db, { id: lease, service: "test", host: "test", pid: 1 }, 60_000);
   const door = createDoor(
-    db,
+    createStore(db),
     { jobs: async () => undefined, events: () => undefined },
     { tenantCap: 100, clock: Date.now, pause: async () => undefined },
   );

@@ -1,0 +1,193 @@
+/**
+ * What a process does around its stages, whatever its parts stand on: it holds a lease, watches its claims, keeps the door,
+ * does upkeep (reconciler, timekeeper) and runs workers. Opening and closing the parts is `runtime.ts`'s; the simulator
+ * hands it simulated ones.
+ */
+import { hostname } from "node:os";
+import type { Config } from "./config.ts";
+import { awayMs } from "./domain/backoff.ts";
+import { messageOf, type Retry } from "./domain/errors.ts";
+import type { CreateId, LeaseId } from "./domain/ids.ts";
+import { failpoint } from "./failpoints.ts";
+import type { Logger } from "./logging.ts";
+import { createMemory, type Memory } from "./memory/memory.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Models } from "./models/index.ts";
+import { addJobs, type QueueBackend } from "./queue/backend.ts";
+import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
+import type { EventBus } from "./queue/event-bus.ts";
+import type { Isolation, IsolationParts } from "./queue/isolation.ts";
+import { startReconciler } from "./queue/reconciler.ts";
+import { startTimekeeper } from "./queue/timekeeper.ts";
+import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
+import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
+import type { Store } from "./store/store.ts";
+
+export interface StageRuntime {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly store: Store;
+  readonly bus: Pick<EventBus, "publish">;
+  readonly door: Door;
+  readonly claims: ClaimWatch;
+  readonly memory: Memory;
+  readonly models: Models;
+  readonly metrics: Metrics;
+  readonly isolation: Isolation;
+  readonly lease: LeaseId;
+  /** Whether the lease certainly stands, as far as this process can know without asking: checked right before something is sent. */
+  leaseHolds(): boolean;
+  readonly createId: CreateId;
+  /** How long work waits whose model, store or queue was away. */
+  awayMs(retry: Exclude<Retry, "never">, backoffs: number): number;
+  /** Adds jobs to their queues; what cannot be added now is sent again by the reconciler. */
+  send(jobs: readonly DueJob[]): Promise<void>;
+  /** Puts what is due for a tenant on its queues. What goes wrong is left to the reconciler. */
+  dispatch(tenantId: string): Promise<void>;
+  startWorker(queue: QueueName, handler: StageHandler, slots: number): WorkerShell;
+}
+
+export interface StageParts {
+  readonly config: Config;
+  readonly service: string;
+  readonly log: Logger;
+  readonly store: Store;
+  readonly queue: Pick<QueueBackend, "queues" | "createWorker" | "dropWorker" | "fetchMs">;
+  readonly bus: Pick<EventBus, "publish">;
+  readonly models: Models;
+  readonly metrics: Metrics;
+  readonly createId: CreateId;
+  readonly lease: LeaseId;
+  readonly leaseMs: number;
+  /** Works on one claim of another process, under its lease (W8): that one renews it and does all upkeep. */
+  readonly isChild: boolean;
+  createIsolation(parts: IsolationParts): Isolation;
+  /** Of the rows that a day or an hour brings. */
+  keepHouse(): Promise<unknown>;
+  /** What must end with the process, in the opposite order of beginning. */
+  onClose(close: () => Promise<unknown>): void;
+  /** Work has begun in this process. */
+  onWork(): void;
+}
+
+const upkeepEveryMs = 3_600_000;
+/** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
+const leaseMargin = 0.8;
+
+export async function startStageRuntime(parts: StageParts): Promise<StageRuntime> {
+  const { config, service, log, store, queue, bus, models, metrics, createId, lease, leaseMs, isChild, onClose } =
+    parts;
+
+  const holder = { id: lease, service, host: hostname(), pid: process.pid };
+  /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */
+  let heldAt = -Infinity;
+  const hold = async () => {
+    const begunAt = performance.now();
+    // A child stands on its parent's lease.
+    const leftMs = isChild ? await store.leaseLeftMs(lease) : leaseMs;
+    if (!isChild) await store.renewLease(holder, leaseMs);
+    heldAt = begunAt - (leaseMs - leftMs);
+  };
+  await hold();
+  const heartbeat = setInterval(
+    () => void hold().catch((thrown: unknown) => log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) })),
+    leaseMs / 4,
+  );
+  onClose(async () => {
+    clearInterval(heartbeat);
+    if (isChild) return;
+    await store.releaseOwnClaims(lease);
+    await store.dropLease(lease);
+  });
+  if (isChild) parts.onWork();
+
+  const send = (jobs: readonly DueJob[]) =>
+    addJobs(queue, jobs).catch((thrown: unknown) =>
+      log.warn({ event: "jobs_not_sent", jobs: jobs.length, error: messageOf(thrown) }),
+    );
+  const claims = startClaimWatch(store, lease, log, !isChild);
+  onClose(async () => claims.stop());
+  if (!isChild) {
+    const reconciler = startReconciler(
+      {
+        store,
+        queue,
+        tenantCap: config.tenantInFlight,
+        metrics,
+        events: (goalId, newest) => bus.publish(goalId, newest),
+      },
+      config.reconcileMs,
+      log,
+    );
+    onClose(() => reconciler.stop());
+    const timekeeper = startTimekeeper(
+      {
+        store,
+        onFired: async (events, count) => {
+          metrics.reconciled.inc({ what: "wait" }, count);
+          for (const [goalId, newest] of Object.entries(events)) bus.publish(goalId, newest);
+          for (const tenant of await store.tenantsWithDueWork())
+            await send(await store.dispatchDue(tenant, config.tenantInFlight, 64));
+        },
+      },
+      log,
+    );
+    onClose(() => timekeeper.stop());
+    const upkeep = setInterval(
+      () =>
+        void Promise.all([parts.keepHouse(), store.dropOldLeases()]).catch((thrown: unknown) =>
+          log.warn({ event: "upkeep_failed", error: messageOf(thrown) }),
+        ),
+      upkeepEveryMs,
+    );
+    upkeep.unref();
+    onClose(async () => clearInterval(upkeep));
+  }
+  const isolation = parts.createIsolation({ store, lease, log, metrics });
+
+  const workers: WorkerShell[] = [];
+  onClose(() => Promise.all(workers.map((worker) => worker.drain())));
+  return {
+    config,
+    log,
+    store,
+    bus,
+    claims,
+    models,
+    metrics,
+    isolation,
+    lease,
+    leaseHolds: () => performance.now() - heldAt < leaseMs * leaseMargin,
+    createId,
+    awayMs: (retry, backoffs) => awayMs(retry, config.backoff, backoffs, Math.random),
+    send,
+    door: createDoor(
+      store,
+      { jobs: send, events: (goalId, newest) => bus.publish(goalId, newest) },
+      {
+        tenantCap: config.tenantInFlight,
+        clock: Date.now,
+        pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      },
+    ),
+    memory: createMemory(store, models.embedder),
+    dispatch: (tenantId) =>
+      store.dispatchDue(tenantId, config.tenantInFlight, 64).then(
+        (jobs) => {
+          if (jobs.length > 0) failpoint("dispatch.marked");
+          return send(jobs);
+        },
+        (thrown: unknown) => log.warn({ event: "dispatch_failed", error: messageOf(thrown) }),
+      ),
+    startWorker(name, handler, slots) {
+      parts.onWork();
+      const worker = startWorker(
+        { backend: queue, log, metrics, oldestSentMs: () => store.oldestSentMs(name) },
+        handler,
+        { queue: name, slots, drainMs: config.drainMs, beforeClaim: isolation.beforeClaim },
+      );
+      workers.push(worker);
+      return worker;
+    },
+  };
+}
