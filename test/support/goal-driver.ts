@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import {
   claimGoal,
   claimTasks,
-  createDoor,
+  createDoor, defaultBatchLimits,
   createId,
   createStore,
   defaultBudget,
@@ -52,7 +52,7 @@ export async function createDriver(db: Db): Promise<Driver> {
   const door = createDoor(
     createStore(db),
     { jobs: async (due) => void jobs.push(...due), events: () => undefined },
-    { tenantCap: 100_000, clock: Date.now, pause: () => new Promise((resolve) => setImmediate(resolve)) },
+    { tenantCap: 100_000, ...defaultBatchLimits, clock: Date.now, pause: () => new Promise((resolve) => setImmediate(resolve)) },
   );
 
   async function claim(goal: GoalId, task: TaskId, queue: "execute" | "reflect" = "execute"): Promise<ClaimedTask> {

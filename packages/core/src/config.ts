@@ -4,6 +4,7 @@ import { z } from "zod";
 import { createApprovalPolicy, type ApprovalPolicy } from "./domain/approval-policy.ts";
 import type { BackoffPolicy } from "./domain/backoff.ts";
 import { OuterloopError } from "./domain/errors.ts";
+import { defaultBatchLimits } from "./store/commit.ts";
 import { defaultPayloadLimits, type PayloadLimits } from "./domain/payload.ts";
 import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
 import type { ModelSettings } from "./models/index.ts";
@@ -66,6 +67,9 @@ const schema = z.object({
   OUTERLOOP_DRAIN_MS: count(25_000, 0, 3_600_000),
   OUTERLOOP_DB_CONNECTIONS: count(16, 2, 500),
   OUTERLOOP_DB_TIMEOUT_MS: count(15_000, 100, 600_000),
+  OUTERLOOP_COMMIT_WRITES: count(defaultBatchLimits.maxWrites, 1, 1000),
+  OUTERLOOP_COMMIT_BYTES: count(defaultBatchLimits.maxBytes, 1024, 256 * 1024 * 1024),
+  OUTERLOOP_MEMORY: z.enum(["on", "off"]).default("on"),
   OUTERLOOP_QUEUE_PREFIX: z
     .string()
     .regex(/^[\w-]{1,64}$/)
@@ -128,6 +132,10 @@ export interface Config {
   readonly dbConnections: number;
   /** How long one statement may take; a connection that is silent for longer is given up. */
   readonly dbTimeoutMs: number;
+  /** What one commit of gathered writes takes at most, and as many claims at once. */
+  readonly commit: { readonly maxWrites: number; readonly maxBytes: number };
+  /** Whether what was learned is kept and recalled. */
+  readonly memory: boolean;
   readonly queuePrefix: string;
   readonly maxToolCalls: number;
   /** ES modules with skills of the operator's own: paths relative to `cwd` or absolute, or names of packages. */
@@ -197,6 +205,8 @@ export function readConfig(
     drainMs: values.OUTERLOOP_DRAIN_MS,
     dbConnections: values.OUTERLOOP_DB_CONNECTIONS,
     dbTimeoutMs: values.OUTERLOOP_DB_TIMEOUT_MS,
+    commit: { maxWrites: values.OUTERLOOP_COMMIT_WRITES, maxBytes: values.OUTERLOOP_COMMIT_BYTES },
+    memory: values.OUTERLOOP_MEMORY === "on",
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
     policy: createApprovalPolicy(

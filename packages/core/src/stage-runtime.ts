@@ -20,6 +20,7 @@ import type { Isolation, IsolationParts } from "./queue/isolation.ts";
 import { startReconciler } from "./queue/reconciler.ts";
 import { startTimekeeper } from "./queue/timekeeper.ts";
 import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
+import { createClaimer, type Claimer } from "./store/claims.ts";
 import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import type { Store } from "./store/store.ts";
 
@@ -29,6 +30,7 @@ export interface StageRuntime {
   readonly store: Store;
   readonly bus: Pick<EventBus, "publish">;
   readonly door: Door;
+  readonly claimer: Claimer;
   readonly claims: ClaimWatch;
   readonly memory: Memory;
   readonly models: Models;
@@ -166,11 +168,13 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
       { jobs: send, events: (goalId, newest) => bus.publish(goalId, newest) },
       {
         tenantCap: config.tenantInFlight,
+        ...config.commit,
         clock: Date.now,
         pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       },
     ),
-    memory: createMemory(store, models.embedder),
+    claimer: createClaimer(store, lease, config.commit.maxWrites),
+    memory: createMemory(store, models.embedder, config.memory),
     dispatch: (tenantId) =>
       store.dispatchDue(tenantId, config.tenantInFlight, 64).then(
         (jobs) => {

@@ -25,7 +25,6 @@ import {
   type Committed,
   type ExecutionMove,
   type ExecutionState,
-  type GoalRow,
   type Held,
   type JobPayload,
   type ModelStep,
@@ -62,13 +61,12 @@ const isolatedMain = new URL("./isolated.ts", import.meta.url);
 export function createExecutor(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload, limit: number): Promise<readonly Run[]> {
-      const { claimed, dispatchAgain, eventSeq } = await runtime.store.claimTasks(
-        payload.goal,
-        "execute",
-        payload.tasks,
-        runtime.lease,
+      const { claimed, dispatchAgain, eventSeq } = await runtime.claimer.claimTasks({
+        queue: "execute",
+        goal: payload.goal,
+        tasks: payload.tasks,
         limit,
-      );
+      });
       if (claimed.length > 0) failpoint("execute.claimed");
       if (eventSeq !== null) runtime.bus.publish(payload.goal, eventSeq);
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
@@ -385,18 +383,16 @@ class Execution {
 
   /** The first message: as journaled where the attempt has begun, else from what is known now. */
   async #loadParts(): Promise<readonly string[]> {
-    const { task, goal } = this.#claim;
+    const { task, goal, goalRow, dependencies } = this.#claim;
     const { store } = this.#runtime;
-    const row: GoalRow = await store.loadGoal(goal.id);
     const begun = this.#steps.find((step): step is ModelStep => step.kind === "model");
     const first = begun?.input.added[0];
     if (first?.role === "user") {
-      const texts = await store.loadTexts(row, first.parts);
+      const texts = await store.loadTexts(goalRow, first.parts);
       return first.parts.map((hash) => texts.get(hash) ?? "");
     }
-    const [session, dependencies, memories] = await Promise.all([
-      store.sessionHistory(row, sessionTurns),
-      store.listDependencies(task.id),
+    const [session, memories] = await Promise.all([
+      store.sessionHistory(goalRow, sessionTurns),
       this.#runtime.memory.recall({
         tenantId: task.tenantId,
         query: task.text,

@@ -1,5 +1,5 @@
 /** Checks every citation of a goal's answer and of the text files that it wrote against the workspace. */
-import { citationHolds, findCitations, type Citation, type GoalId, type Store } from "@outerloop/core";
+import { citationHolds, findCitations, type Citation, type GoalId, type GoalRow, type Store } from "@outerloop/core";
 
 export interface GoalCitations {
   readonly total: number;
@@ -12,10 +12,12 @@ const maxReportBytes = 2_000_000;
 
 export async function checkGoalCitations(
   store: Pick<Store, "listArtifacts" | "readArtifact">,
-  goalId: GoalId,
+  goal: Pick<GoalRow, "id" | "file_seq" | "live_tasks">,
   answer: string,
 ): Promise<GoalCitations> {
-  const files = await store.listArtifacts(goalId);
+  const goalId = goal.id as GoalId;
+  const mayHaveFiles = goal.file_seq > 0 || goal.live_tasks > 0;
+  const files = mayHaveFiles ? await store.listArtifacts(goalId) : [];
   const decoder = new TextDecoder();
   const texts = new Map<string, readonly string[] | undefined>();
   const linesOf = async (path: string) => {

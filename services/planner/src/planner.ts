@@ -57,7 +57,7 @@ const isolatedMain = new URL("./isolated.ts", import.meta.url);
 export function createPlanner(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload): Promise<readonly Run[]> {
-      const claim = await runtime.store.claimGoal(payload.goal, runtime.lease);
+      const claim = await runtime.claimer.claimGoal(payload.goal);
       if (claim === undefined) return [];
       failpoint("plan.claimed");
       return [(draining) => runPlan(runtime, registry, claim, draining)];
@@ -121,8 +121,7 @@ class Planning {
   }
 
   async run(draining: AbortSignal): Promise<string | null> {
-    const { goal, row } = this.#claim;
-    const tasks = await this.#runtime.store.listTasks(goal.id);
+    const { goal, row, tasks } = this.#claim;
     if (row.exhausted !== null) return this.#endExhausted(row.exhausted as BudgetReason, tasks);
     if (draining.aborted) return this.#release();
 
@@ -189,7 +188,7 @@ class Planning {
     const { goal, row } = this.#claim;
     const { store, memory } = this.#runtime;
     const [files, session, memories] = await Promise.all([
-      store.listArtifacts(goal.id),
+      row.file_seq === 0 ? [] : store.listArtifacts(goal.id),
       store.sessionHistory(row, sessionTurns),
       memory.recall({ tenantId: goal.tenantId, query: goal.text, ...memoryWindow, signal: this.#lost }),
     ]);
@@ -214,7 +213,7 @@ class Planning {
           : { done: true, failure: null };
       }
       case "done": {
-        const citations = await checkGoalCitations(this.#runtime.store, this.#claim.goal.id, checked.answer);
+        const citations = await checkGoalCitations(this.#runtime.store, this.#claim.row, checked.answer);
         const broken = citations.broken.filter((each) => each.inAnswer);
         if (broken.length > 0 && !isLast)
           return this.#sendBack(
@@ -262,7 +261,7 @@ class Planning {
   ): Promise<{ readonly done: true; readonly failure: string | null }> {
     const answer = end.answer;
     const vector =
-      end.to === "succeeded" && answer !== undefined
+      end.to === "succeeded" && answer !== undefined && this.#runtime.memory.learns
         ? (await this.#runtime.memory.embed([answerMemory(this.#claim.goal.text, answer)], this.#lost))[0]
         : undefined;
     const memory =
@@ -287,7 +286,7 @@ class Planning {
   async #endExhausted(reason: BudgetReason, tasks: readonly TaskInGoal[]): Promise<string | null> {
     const detail = describeExhausted(reason, this.#claim.row);
     const ending = composeEnding(tasks, detail);
-    const citations = await checkGoalCitations(this.#runtime.store, this.#claim.goal.id, ending.answer);
+    const citations = await checkGoalCitations(this.#runtime.store, this.#claim.row, ending.answer);
     const committed = await this.#commit({ end: { to: "failed", reason, detail, ...ending, citations } });
     // It was given more in this very moment, and goes on.
     return committed.outcome === "refused" ? this.#release() : null;

@@ -60,13 +60,12 @@ const maxMemoryChars = 1200;
 export function createReflector(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload, limit: number): Promise<readonly Run[]> {
-      const { claimed, dispatchAgain } = await runtime.store.claimTasks(
-        payload.goal,
-        "reflect",
-        payload.tasks,
-        runtime.lease,
+      const { claimed, dispatchAgain } = await runtime.claimer.claimTasks({
+        queue: "reflect",
+        goal: payload.goal,
+        tasks: payload.tasks,
         limit,
-      );
+      });
       if (claimed.length > 0) failpoint("reflect.claimed");
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
       return claimed.map((claim) => (draining) => runReflection(runtime, registry, claim, draining));
@@ -165,7 +164,7 @@ class Reflection {
 
   /** By program, before any model is asked. */
   async #checkEvidence(trace: readonly ToolStep[]): Promise<EvidenceCheck> {
-    const { task } = this.#claim;
+    const { task, notes } = this.#claim;
     const result = task.result ?? "";
     const workspace = createWorkspace(this.#runtime.store, task.goalId);
     const files = new Map<string, readonly string[]>();
@@ -173,7 +172,6 @@ class Reflection {
       const bytes = await workspace.read(path);
       if (bytes !== undefined) files.set(path, new TextDecoder().decode(bytes).split(/\r?\n/));
     }
-    const notes = await this.#runtime.store.notesOf(task.goalId, task.id);
     return checkEvidence(task, result, {
       succeeded: new Set(trace.filter((step) => step.ok).map((step) => step.name)),
       effectOf: (name) => this.#registry.get(name)?.effect,
@@ -302,6 +300,7 @@ class Reflection {
 
   async #memories(move: ReflectionMove, verdict: Verdict): Promise<MemoryRow[]> {
     const { task } = this.#claim;
+    if (!this.#runtime.memory.learns) return [];
     const entries: { kind: MemoryRow["kind"]; text: string }[] = [];
     if (move.to === "done" && task.result)
       entries.push({ kind: "task_result", text: `${task.text}\n${task.result}`.slice(0, maxMemoryChars) });

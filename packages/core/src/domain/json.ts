@@ -12,6 +12,11 @@ export function canonicalJson(value: unknown): string {
   });
 }
 
+/** Whether JSON may hold what `storable` replaces: as escapes they all begin so. */
+export function mayBeUnstorable(json: string): boolean {
+  return /\\u(?:0000|d[89a-f])/i.test(json);
+}
+
 /** What Postgres cannot keep in text or jsonb, replaced: NUL, and halves of a character that a cut left. Keys too. */
 export function storable<Value>(value: Value): Value {
   if (typeof value === "string") return value.replaceAll("\0", "\uFFFD").toWellFormed() as Value;

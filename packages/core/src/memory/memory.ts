@@ -21,6 +21,8 @@ const repeats = 4;
 const minSimilarity = 0.15;
 
 export interface Memory {
+  /** Whether results, lessons and answers are to be kept, and are recalled. */
+  readonly learns: boolean;
   recall(options: RecallOptions): Promise<RecalledMemory[]>;
   /** A vector as pgvector reads it, with the name of the model that made it. */
   embed(
@@ -29,14 +31,21 @@ export interface Memory {
   ): Promise<readonly { readonly embedding: string; readonly embedding_model: string }[]>;
 }
 
-export function createMemory(store: Pick<Store, "nearestMemories" | "newestMemories">, embedder: Embedder): Memory {
+/** @param learns without it nothing is recalled, and only what a task notes down is kept */
+export function createMemory(
+  store: Pick<Store, "nearestMemories" | "newestMemories">,
+  embedder: Embedder,
+  learns = true,
+): Memory {
   return {
+    learns,
     async embed(texts, signal) {
       const vectors = await embedder.embed(texts, signal);
       return vectors.map((vector) => ({ embedding: toVector(vector), embedding_model: embedder.name }));
     },
 
     async recall({ tenantId, query, similar, recent, signal }) {
+      if (!learns) return [];
       const [vector] = await embedder.embed([query], signal);
       if (vector === undefined) return [];
       // The same work done again leaves the same texts: one of each is enough, so more are looked at than are wanted.

@@ -72,10 +72,26 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
   /** Since when a fetch is under way. */
   let fetchingSince: number | null = null;
 
-  async function claim(job: QueueJob): Promise<readonly Run[]> {
+  /** Takes slots for all that the job may bring, and gives back what its claim did not need. */
+  async function take(job: QueueJob, token: string): Promise<void> {
     const payload = payloadSchema.safeParse(job.data);
-    if (!payload.success) throw new Error(`not a job of ours: ${payload.error.message}`);
-    return handler.claim(payload.data, slots.free);
+    if (!payload.success) return end(job, token, [`not a job of ours: ${payload.error.message}`]);
+    const limit = Math.min(Math.max(payload.data.tasks.length, 1), slots.free);
+    slots.take(limit);
+    let runs: readonly Run[] = [];
+    try {
+      const begun = await options.beforeClaim(stopping.signal);
+      try {
+        runs = await handler.claim(payload.data, limit);
+      } finally {
+        slots.give(limit - runs.length);
+        begun();
+      }
+    } catch (thrown) {
+      log.warn({ event: "claim_failed", queue: options.queue, job: job.id, error: messageOf(thrown) });
+      return end(job, token, [messageOf(thrown)]);
+    }
+    return work(job, token, runs);
   }
 
   async function work(job: QueueJob, token: string, runs: readonly Run[]): Promise<void> {
@@ -111,21 +127,9 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
         if (worker === current) fetchingSince = null;
         if (job?.id === undefined) continue;
         const id = job.id;
-        // The next fetch waits for the claim, since that says how many slots are left.
         failpoint("job.fetched");
-        const begun = await options.beforeClaim(stopping.signal);
-        try {
-          const runs = await claim(job).catch(async (thrown: unknown) => {
-            log.warn({ event: "claim_failed", queue: options.queue, job: id, error: messageOf(thrown) });
-            await end(job, token, [messageOf(thrown)]);
-            return null;
-          });
-          if (runs === null) continue;
-          slots.take(runs.length);
-          running.set(id, { job, token, done: work(job, token, runs).finally(() => running.delete(id)) });
-        } finally {
-          begun();
-        }
+        // The next fetch does not wait for the claim: jobs that come one after the other are claimed together.
+        running.set(id, { job, token, done: take(job, token).finally(() => running.delete(id)) });
       } catch (thrown) {
         if (worker === current) fetchingSince = null;
         if (stopping.signal.aborted) break;

@@ -9,14 +9,15 @@ import { sql } from "kysely";
 import { OuterloopError } from "../domain/errors.ts";
 import type { Held } from "../domain/budget.ts";
 import type { NewEvent } from "../domain/event.ts";
-import { storable, type JsonObject } from "../domain/json.ts";
+import { mayBeUnstorable, storable, type JsonObject } from "../domain/json.ts";
 import type { GoalReason, GoalStatus } from "../domain/goal.ts";
 import type { GoalId, TaskId, WaitId, WriteId } from "../domain/ids.ts";
 import { failpoint } from "../failpoints.ts";
 import type { Evidence } from "../domain/plan.ts";
 import type { OnDeadline, WaitKind } from "../domain/wait.ts";
 import type { Db } from "./database.ts";
-import { keepTexts } from "./kept-texts.ts";
+import { createGatherer, type Answer } from "./gatherer.ts";
+import { inlineChars, keepTexts } from "./kept-texts.ts";
 
 export type QueueName = "plan" | "execute" | "reflect";
 
@@ -235,72 +236,172 @@ export interface CommitReply {
 
 /** How long a lost connection is tried again before the worker gives up its claim: an outage of Postgres of this length costs no work. */
 const giveUpAfterMs = 60_000;
+const firstRetryMs = 50;
+const maxRetryMs = 1000;
+/** Prompts that are known to be stored and so are not sent again; few are in use. */
+const maxKnownPrompts = 1000;
+
+/** A commit of 64 writes takes a few milliseconds; larger ones make everybody wait for longer and win little. */
+export const defaultBatchLimits = { maxWrites: 64, maxBytes: 4 * 1024 * 1024 };
 
 export interface DoorOptions {
   /** Tasks of one tenant that may be on queues or in work at once (W7). */
   readonly tenantCap: number;
+  /** Writes that one commit takes at most, and their bytes. */
+  readonly maxWrites: number;
+  readonly maxBytes: number;
   readonly pause: (ms: number) => Promise<void>;
   readonly clock: () => number;
 }
 
+/** A write with its JSON, made once however often it is sent. */
+export interface SealedWrite {
+  readonly write: Write;
+  readonly text: string;
+}
+
 /**
- * One batch through the door, as it is: one statement, one reply.
+ * One batch through the door, as it is: one statement, one transaction, one reply.
  * @param alone whether goals that are locked are waited for; else the writes to them come back as `busy`
  * @param tenantCap tasks of one tenant that may be on queues or in work at once (W7)
  */
 export async function commitWrites(
   db: Db,
-  writes: readonly Write[],
+  writes: readonly SealedWrite[],
   alone: boolean,
   tenantCap: number,
 ): Promise<CommitReply> {
   const { rows } = await sql<{ reply: CommitReply }>`
-    SELECT commit_writes(${JSON.stringify(writes)}::jsonb, ${alone}, ${tenantCap}::integer) AS reply`.execute(db);
+    SELECT commit_writes(${`[${writes.map((each) => each.text).join(",")}]`}::jsonb, ${alone}, ${tenantCap}::integer) AS reply`.execute(
+    db,
+  );
   const reply = rows[0]?.reply;
   if (reply === undefined) throw new OuterloopError("internal", "commit_writes returned nothing");
   return reply;
 }
 
+interface Sealed extends SealedWrite {
+  readonly prompts: readonly string[];
+  readonly deadline: number;
+}
+
+interface Settled {
+  readonly committed: Committed;
+  /** When the jobs that followed are on their queues. */
+  readonly sent: Promise<void>;
+}
+
+/**
+ * Writes of concurrent tasks are gathered: what comes during a commit goes with the next one (W1). A split goes by itself: it
+ * is rare, and holds its goal for longest.
+ */
 /** What the door needs of the store. */
 export interface WriteStore {
-  commitWrites(writes: readonly Write[], alone: boolean, tenantCap: number): Promise<CommitReply>;
+  commitWrites(writes: readonly SealedWrite[], alone: boolean, tenantCap: number): Promise<CommitReply>;
 }
 
 export function createDoor(store: WriteStore, aftermath: Aftermath, options: DoorOptions): Door {
+  const known = new Set<string>();
+  const gatherer = createGatherer<Sealed, Settled>({
+    maxItems: options.maxWrites,
+    maxBytes: options.maxBytes,
+    bytesOf: (sealed) => sealed.text.length,
+    send: (batch, wait) => commitBatch(batch, wait || batch.every((each) => each.write.goal === batch[0]?.write.goal)),
+  });
+
+  function seal(given: Write): Sealed {
+    const { prompts = [], ...rest } = given;
+    const fresh = prompts.filter((prompt) => !known.has(prompt.hash));
+    let write: Write = fresh.length > 0 ? { ...rest, prompts: fresh } : rest;
+    let text = JSON.stringify(write);
+    // Only what is long or strange is looked at more closely.
+    if (mayBeUnstorable(text) || text.length > inlineChars) {
+      write = keepTexts(storable(write));
+      text = JSON.stringify(write);
+    }
+    return { write, text, prompts: fresh.map((prompt) => prompt.hash), deadline: options.clock() + giveUpAfterMs };
+  }
+
+  /** Until Postgres answers: the same writes again, but for those that have waited too long. */
+  async function commitBatch(
+    batch: readonly Sealed[],
+    wait: boolean,
+  ): Promise<readonly (Answer<Settled> | "busy")[]> {
+    let waitMs = firstRetryMs;
+    let reply: CommitReply;
+    // Ends with an answer, at the last write's deadline, or with a fault that trying again cannot mend.
+    for (;;) {
+      try {
+        reply = await store.commitWrites(batch, wait, options.tenantCap);
+        failpoint("commit.applied");
+        break;
+      } catch (thrown) {
+        known.clear();
+        if (!isTransient(thrown)) {
+          if (batch.length === 1) return [{ thrown }];
+          // One of them it is: halves, until it is alone (W2).
+          const middle = Math.ceil(batch.length / 2);
+          return [
+            ...(await commitBatch(batch.slice(0, middle), wait)),
+            ...(await commitBatch(batch.slice(middle), wait)),
+          ];
+        }
+        const late = batch.filter((each) => options.clock() + waitMs > each.deadline);
+        if (late.length > 0) {
+          const rest = batch.filter((each) => !late.includes(each));
+          const answers = rest.length === 0 ? [] : await commitBatch(rest, wait);
+          return batch.map((each) =>
+            late.includes(each) ? { thrown: unavailable(each.write, thrown) } : answers[rest.indexOf(each)]!,
+          );
+        }
+        await options.pause(waitMs);
+        waitMs = Math.min(waitMs * 2, maxRetryMs);
+      }
+    }
+    for (const { prompts } of batch) for (const hash of prompts) if (known.size < maxKnownPrompts) known.add(hash);
+    for (const [goalId, newest] of Object.entries(reply.events ?? {})) aftermath.events(goalId, newest);
+    // The next batch does not wait for the queue, only those whose jobs these are.
+    const sent = reply.jobs.length === 0 ? Promise.resolve() : aftermath.jobs(reply.jobs);
+    const applied = new Map(reply.writes.map((each) => [each.id, each]));
+    return batch.map(({ write }) => {
+      const own = applied.get(write.id);
+      return own?.outcome === "busy" ? "busy" : { reply: { committed: readOutcome(write, own), sent } };
+    });
+  }
+
+  async function commitAlone(sealed: Sealed): Promise<Settled> {
+    const [answer] = await commitBatch([sealed], true);
+    if (answer === undefined || answer === "busy") throw new OuterloopError("internal", "no goal to wait for was held");
+    if ("thrown" in answer) throw answer.thrown;
+    return answer.reply;
+  }
+
   return {
     async commit(given) {
-      const write = keepTexts(storable(given));
-      const deadline = options.clock() + giveUpAfterMs;
-      let waitMs = 50;
-      // Ends with an answer, at the deadline, or with a fault that trying again cannot mend.
-      for (;;) {
-        try {
-          const reply = await store.commitWrites([write], true, options.tenantCap);
-          failpoint("commit.applied");
-          for (const [goalId, newest] of Object.entries(reply.events ?? {})) aftermath.events(goalId, newest);
-          await aftermath.jobs(reply.jobs);
-          failpoint("commit.dispatched");
-          return readOutcome(write, reply);
-        } catch (thrown) {
-          if (!isTransient(thrown)) throw thrown;
-          if (options.clock() + waitMs > deadline)
-            throw new OuterloopError(
-              "store_unavailable",
-              `Write ${write.id} of goal ${write.goal} could not be committed for ${giveUpAfterMs / 1000} s`,
-              { retry: "backoff", cause: thrown },
-            );
-          await options.pause(waitMs);
-          waitMs = Math.min(waitMs * 2, 1000);
-        }
-      }
+      const sealed = seal(given);
+      const { committed, sent } = goesAlone(given) ? await commitAlone(sealed) : await gatherer.add(sealed);
+      await sent;
+      failpoint("commit.dispatched");
+      return committed;
     },
   };
 }
 
+function goesAlone(write: Write): boolean {
+  return write.task !== undefined && write.tasks !== undefined;
+}
+
+function unavailable(write: Write, cause: unknown): OuterloopError {
+  return new OuterloopError(
+    "store_unavailable",
+    `Write ${write.id} of goal ${write.goal} could not be committed for ${giveUpAfterMs / 1000} s`,
+    { retry: "backoff", cause },
+  );
+}
+
 const nothingHeld = { steps: 0, tokens: 0, micro_usd: 0, money: false };
 
-function readOutcome(write: Write, reply: CommitReply): Committed {
-  const applied = reply.writes.find((each) => each.id === write.id);
+function readOutcome(write: Write, applied: CommitReply["writes"][number] | undefined): Committed {
   switch (applied?.outcome) {
     case "won": {
       const { steps, tokens, micro_usd: microUsd, money } = applied.held ?? nothingHeld;

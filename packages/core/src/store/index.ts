@@ -2,14 +2,20 @@ export * from "./artifacts.ts";
 export {
   claimGoal,
   claimTasks,
+  claimWork,
+  createClaimer,
   dispatchDue,
   listOwnClaims,
   releaseOwnClaim,
   takeUpGoal,
   takeUpTask,
   loadSteps,
+  type Claimed,
   type ClaimedGoal,
   type ClaimedTask,
+  type Claimer,
+  type ClaimRequest,
+  type TaskClaims,
   type OwnClaim,
 } from "./claims.ts";
 export * from "./commit.ts";

@@ -9,7 +9,7 @@ import { sha256 } from "./ids.ts";
 import type { StepRecord } from "./rows.ts";
 
 /** Characters; from here on a reference is much shorter than its text. */
-const inlineChars = 8192;
+export const inlineChars = 8192;
 
 type Path = readonly (string | number)[];
 

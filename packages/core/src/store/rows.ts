@@ -100,3 +100,38 @@ export function toStep(row: StepRecord): Step {
     output: row.output as ToolStepOutput,
   } satisfies ToolStep;
 }
+
+/** A timestamp as `row_to_json` writes it, as the driver would read it. */
+function instant(value: unknown): Date | number | null {
+  if (value === null || value === undefined) return null;
+  if (value === "infinity") return Infinity;
+  if (value === "-infinity") return -Infinity;
+  return new Date(value as string);
+}
+
+function fromJson(row: Readonly<Record<string, unknown>>, instants: readonly string[]): object {
+  const read: Record<string, unknown> = { ...row };
+  for (const name of instants) read[name] = instant(read[name]);
+  return read;
+}
+
+const goalInstants = [
+  "paused_at",
+  "dispatched_at",
+  "due_at",
+  "deadline_at",
+  "created_at",
+  "started_at",
+  "ended_at",
+  "asleep_at",
+  "wall_warn_at",
+  "lent_at",
+  "lent_until",
+  "lent_under",
+];
+
+/** Rows that came inside of JSON, with what it has no type for: instants. */
+export const goalOfJson = (row: Readonly<Record<string, unknown>>) => fromJson(row, goalInstants) as GoalRow;
+export const taskOfJson = (row: Readonly<Record<string, unknown>>) =>
+  fromJson(row, ["dispatched_at", "due_at", "created_at", "started_at", "ended_at"]) as TaskRecord;
+export const stepOfJson = (row: Readonly<Record<string, unknown>>) => fromJson(row, ["at"]) as StepRecord;

@@ -8,8 +8,7 @@
 import { listArtifacts, readArtifact } from "./artifacts.ts";
 import { loadTexts } from "./blobs.ts";
 import {
-  claimGoal,
-  claimTasks,
+  claimWork,
   dispatchDue,
   listOwnClaims,
   releaseOwnClaim,
@@ -39,8 +38,7 @@ import { findRefusal, fireDueWaits, loadEffects, loadTwins, loadWaits } from "./
 
 const functions = {
   // Claims (W3), and the leases that they name.
-  claimTasks,
-  claimGoal,
+  claimWork,
   takeUpTask,
   takeUpGoal,
   currentFences,

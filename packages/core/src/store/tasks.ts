@@ -21,13 +21,22 @@ export async function listTasks(db: Db | Trx, goalId: GoalId): Promise<TaskInGoa
     .select(["task_id", "depends_on"])
     .where("goal_id", "=", goalId)
     .execute();
+  return tasksInGoal(
+    rows,
+    edges.map((edge) => [edge.task_id, edge.depends_on]),
+  );
+}
+
+/** @param edges who depends on whom, by id */
+export function tasksInGoal(
+  rows: readonly TaskRecord[],
+  edges: readonly (readonly [task: string, dependsOn: string])[],
+): TaskInGoal[] {
   const keys = new Map(rows.map((row) => [row.id, row.key]));
   return rows.map((row) => ({
     task: toTask(row),
     row,
-    dependsOn: edges
-      .filter((edge) => edge.task_id === row.id)
-      .map((edge) => keys.get(edge.depends_on) ?? edge.depends_on),
+    dependsOn: edges.filter(([task]) => task === row.id).map(([, dependsOn]) => keys.get(dependsOn) ?? dependsOn),
     parentKey: row.parent_id === null ? null : (keys.get(row.parent_id) ?? null),
   }));
 }

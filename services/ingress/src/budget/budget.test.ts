@@ -2,7 +2,7 @@ import {
   createId,
   claimGoal,
   renewLease,
-  createDoor,
+  createDoor, defaultBatchLimits,
   createStore,
   type GoalId,
   type GoalResource,
@@ -24,7 +24,7 @@ async function exhaust(goal: string): Promise<void> {
   const door = createDoor(
     createStore(db),
     { jobs: async () => undefined, events: () => undefined },
-    { tenantCap: 100, clock: Date.now, pause: async () => undefined },
+    { tenantCap: 100, ...defaultBatchLimits, clock: Date.now, pause: async () => undefined },
   );
   await db.updateTable("goals").set({ exhausted: "step_budget", steps_used: 5 }).where("id", "=", goal).execute();
   const claim = (await claimGoal(db, goal as GoalId, lease))!;

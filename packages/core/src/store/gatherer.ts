@@ -1,0 +1,108 @@
+/**
+ * Group commit, for whatever is cheaper together: what comes while a batch is under way gathers, and the next batch takes it.
+ * Knows nothing of what it carries.
+ *
+ * 1. One batch is under way at a time, in the order of what came.
+ * 2. A batch is bounded in items and in bytes; a single larger item goes by itself.
+ * 3. An item is given back at most `maxReturns` times; then it is sent alone, and told to wait.
+ *
+ * How much may gather is bounded by who waits: everybody has one item here at a time.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+export interface GathererOptions<Item, Reply> {
+  readonly maxItems: number;
+  readonly maxBytes: number;
+  bytesOf(item: Item): number;
+  /**
+   * @param wait nobody else is in the batch, so whatever it needs may be waited for
+   * @returns a reply for each item, in order; `busy` sends the item again with the next batch
+   */
+  send(items: readonly Item[], wait: boolean): Promise<readonly (Answer<Reply> | "busy")[]>;
+}
+
+export type Answer<Reply> = { readonly reply: Reply } | { readonly thrown: unknown };
+
+export interface Gatherer<Item, Reply> {
+  add(item: Item): Promise<Reply>;
+}
+
+const maxReturns = 5;
+
+interface Waiting<Item, Reply> {
+  readonly item: Item;
+  readonly bytes: number;
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (thrown: unknown) => void;
+  returns: number;
+}
+
+export function createGatherer<Item, Reply>(options: GathererOptions<Item, Reply>): Gatherer<Item, Reply> {
+  let waiting: Waiting<Item, Reply>[] = [];
+  let running = false;
+
+  function takeBatch(): readonly Waiting<Item, Reply>[] {
+    let bytes = 0;
+    let count = 0;
+    for (const each of waiting) {
+      bytes += each.bytes;
+      if (count === options.maxItems || (count > 0 && bytes > options.maxBytes)) break;
+      count += 1;
+    }
+    const batch = waiting.slice(0, count);
+    waiting = waiting.slice(count);
+    return batch;
+  }
+
+  function settle(each: Waiting<Item, Reply>, answer: Answer<Reply>): void {
+    if ("reply" in answer) each.resolve(answer.reply);
+    else each.reject(answer.thrown);
+  }
+
+  async function sendAlone(each: Waiting<Item, Reply>): Promise<void> {
+    const [answer] = await options.send([each.item], true).catch((thrown: unknown) => [{ thrown }]);
+    settle(each, answer === undefined || answer === "busy" ? { thrown: new Error("busy, though it waited") } : answer);
+  }
+
+  async function sendBatch(batch: readonly Waiting<Item, Reply>[]): Promise<void> {
+    if (batch.length === 1) return sendAlone(batch[0]!);
+    const answers = await options
+      .send(
+        batch.map((each) => each.item),
+        false,
+      )
+      .catch((thrown: unknown) => batch.map(() => ({ thrown })));
+    const again: Waiting<Item, Reply>[] = [];
+    for (const [index, each] of batch.entries()) {
+      const answer = answers[index] ?? { thrown: new Error("no answer to this part of the batch") };
+      if (answer !== "busy") settle(each, answer);
+      // Alone it may wait without holding up others.
+      else if (++each.returns >= maxReturns) void sendAlone(each);
+      else again.push(each);
+    }
+    waiting = [...again, ...waiting];
+  }
+
+  async function run(): Promise<void> {
+    try {
+      while (waiting.length > 0) {
+        // What was answered just now goes on in this turn, and may bring its next item.
+        await nextTurn();
+        await sendBatch(takeBatch());
+      }
+    } finally {
+      running = false;
+    }
+  }
+
+  return {
+    add(item) {
+      return new Promise((resolve, reject) => {
+        waiting.push({ item, bytes: options.bytesOf(item), resolve, reject, returns: 0 });
+        if (running) return;
+        running = true;
+        void run();
+      });
+    },
+  };
+}
