@@ -1,7 +1,7 @@
 /** What the command line asks for. What is not known is refused: a misspelt flag would measure something else. */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import type { BenchOptions } from "./bench.ts";
+import { partsOfGoal, type BenchOptions } from "./bench.ts";
 import { defaultScenarios, scenarioNames, type ScenarioName } from "./scenarios/index.ts";
 
 export const usage = `pnpm bench [SCENARIO …] [flags]        scenarios: ${scenarioNames.join(", ")}
@@ -13,6 +13,7 @@ pnpm bench --compare A.json B.json
   --json FILE           where the report goes (.outerloop/bench.json)
   --executors N         executor processes of \`goal\` and \`history\` (1)
   --goals A,B           sizes of \`goal\` (100,500,2000)
+  --without A,B         leaves parts of \`goal\` out: ${partsOfGoal.join(", ")}
   --history-goals N     finished goals of \`history\` (1000000)
   --profile             \`goal\` once more under the profiler: functions and statements
 `;
@@ -39,6 +40,7 @@ export function readArguments(args: readonly string[], cwd: string): Arguments {
       json: { type: "string" },
       executors: { type: "string", default: "1" },
       goals: { type: "string" },
+      without: { type: "string" },
       "history-goals": { type: "string", default: "1000000" },
       profile: { type: "boolean", default: false },
       compare: { type: "boolean", default: false },
@@ -57,6 +59,11 @@ export function readArguments(args: readonly string[], cwd: string): Arguments {
     if (known === undefined) throw new Error(`no scenario is called "${name}"; there are ${scenarioNames.join(", ")}`);
     return known;
   });
+  const without = listOf(values.without).map((name) => {
+    const known = partsOfGoal.find((each) => each === name);
+    if (known === undefined) throw new Error(`--without ${name}: parts of goal are ${partsOfGoal.join(", ")}`);
+    return known;
+  });
   const scenarios = chosen.length > 0 ? scenarioNames.filter((name) => chosen.includes(name)) : defaultScenarios;
   return {
     kind: "run",
@@ -67,6 +74,7 @@ export function readArguments(args: readonly string[], cwd: string): Arguments {
       runs: values.runs === undefined ? (values.quick ? 1 : 3) : count("--runs", values.runs, 100),
       executors: count("--executors", values.executors, 64),
       sizes: values.goals === undefined ? null : listOf(values.goals).map((size) => count("--goals", size, 1_000_000)),
+      without,
       historyGoals: count("--history-goals", values["history-goals"], 100_000_000),
       profiles: values.profile,
     },

@@ -1,10 +1,8 @@
 /** Outerloop as it is measured: ingress, planner, executors and reflector, each a process, or all of it in one. */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cpuMs, memoryMb, peakMemoryMb } from "./cpu.ts";
+import { makeFolder, removeFolder } from "./folders.ts";
 import { startProcess, type BenchProcess } from "./processes.ts";
 import type { BenchServers } from "./servers.ts";
 
@@ -48,7 +46,7 @@ export interface Deployment {
 export function settingsOfCaller(): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
-      name.startsWith("OUTERLOOP_") && !ownVariables.has(name) && value !== undefined ? [[name, value]] : [],
+      /^OUTERLOOP_(?!TEST_|BENCH_)/.test(name) && !ownVariables.has(name) && value !== undefined ? [[name, value]] : [],
     ),
   );
 }
@@ -64,7 +62,7 @@ const ownVariables = new Set([
 export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   const { servers } = options;
   const databaseUrl = options.databaseUrl ?? (await servers.createDatabase());
-  const folder = await mkdtemp(join(tmpdir(), "outerloop-bench-"));
+  const folder = makeFolder();
   const apiKey = `ol_${randomBytes(24).toString("base64url")}`;
   const env = {
     ...baseEnv(folder, apiKey, options),
@@ -85,7 +83,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     await Promise.all(running.map((each) => each.process.stop()));
     if (options.databaseUrl === undefined) await servers.dropDatabase(databaseUrl);
     await servers.settle();
-    await rm(folder, { recursive: true, force: true });
+    removeFolder(folder);
   };
   try {
     // First and alone: it migrates.
@@ -123,7 +121,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
 
 /** The smallest size: PGlite and the queue in one process. */
 export async function deployEmbedded(options: Omit<DeploymentOptions, "servers" | "executors">): Promise<Deployment> {
-  const folder = await mkdtemp(join(tmpdir(), "outerloop-bench-"));
+  const folder = makeFolder();
   const apiKey = `ol_${randomBytes(24).toString("base64url")}`;
   const child = await startProcess({
     name: "embedded-1",
@@ -143,7 +141,7 @@ export async function deployEmbedded(options: Omit<DeploymentOptions, "servers" 
     start: () => Promise.reject(new Error("the embedded size has one process")),
     async stop() {
       await child.stop();
-      await rm(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }

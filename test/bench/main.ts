@@ -16,6 +16,7 @@ import { renderComparison, renderReport } from "./table.ts";
 const defaultJson = fileURLToPath(new URL("../../.outerloop/bench.json", import.meta.url));
 const cwd = process.env["OUTERLOOP_CWD"] ?? process.cwd();
 
+let isInterrupted = false;
 let asked: Arguments;
 try {
   asked = readArguments(process.argv.slice(2), cwd);
@@ -48,7 +49,7 @@ async function run({ scenarios: names, options }: Extract<Arguments, { kind: "ru
     process.stderr.write(`${Math.round((Date.now() - startedAt.getTime()) / 1000)} s  ${text}\n`);
   say("starting PostgreSQL and Valkey");
   const servers = await startServers();
-  endWith(servers);
+  const interrupted = whenInterrupted(servers);
   const figures = createFigures();
   const notes: string[] = [];
   const failures: { scenario: string; error: string }[] = [];
@@ -57,6 +58,7 @@ async function run({ scenarios: names, options }: Extract<Arguments, { kind: "ru
       try {
         await scenarios[name]({ servers, options, figures, say, note: (text) => void notes.push(text) });
       } catch (thrown) {
+        if (isInterrupted) await interrupted;
         // The others have their say all the same.
         const error = thrown instanceof Error ? thrown.message : String(thrown);
         failures.push({ scenario: name, error });
@@ -81,13 +83,17 @@ async function run({ scenarios: names, options }: Extract<Arguments, { kind: "ru
   }
 }
 
-/** Servers of ours outlive us only if we are killed without a word. */
-function endWith(servers: BenchServers): void {
+/** Never resolves: the process ends when all that it started has ended. */
+function whenInterrupted(servers: BenchServers): Promise<never> {
   for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.once(signal, () => {
+    process.on(signal, () => {
+      // One Ctrl-C may arrive more than once.
+      if (isInterrupted) return;
+      isInterrupted = true;
       endProcesses();
       void servers.close().finally(() => process.exit(130));
     });
+  return new Promise(() => undefined);
 }
 
 function readReport(file: string): Report {

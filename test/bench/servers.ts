@@ -70,6 +70,8 @@ export async function trackStatements(adminUrl: string, which: "all" | "none"): 
 
 export async function withClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = new pg.Client({ connectionString: url, application_name: "outerloop-bench" });
+  // A connection that breaks fails its query; without a listener it would end the bench before it has cleaned up.
+  client.on("error", () => undefined);
   await client.connect();
   try {
     return await work(client);
@@ -94,6 +96,7 @@ function versionOfValkey(url: string): Promise<string> {
 
 export async function withRedis<Result>(url: string, work: (client: Redis) => Promise<Result>): Promise<Result> {
   const client = new Redis(url);
+  client.on("error", () => undefined);
   try {
     return await work(client);
   } finally {

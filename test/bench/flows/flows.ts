@@ -1,11 +1,9 @@
 /** Bare BullMQ flows as the floor that throughput, latency and CPU of the runtime are compared with, in the same run. */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Queue, QueueEvents } from "bullmq";
 import { Redis } from "ioredis";
 import { cpuMs } from "../cpu.ts";
+import { makeFolder, removeFolder } from "../folders.ts";
 import { startProcess } from "../processes.ts";
 import type { BenchServers } from "../servers.ts";
 import { percentile } from "../statistics.ts";
@@ -27,7 +25,7 @@ export interface Flows {
 }
 
 export async function startFlows(servers: BenchServers, kind: FlowKind): Promise<Flows> {
-  const folder = await mkdtemp(join(tmpdir(), "outerloop-bench-"));
+  const folder = makeFolder();
   const prefix = `flows-${randomBytes(4).toString("hex")}`;
   const env = {
     REDIS_URL: servers.valkey.url,
@@ -97,7 +95,7 @@ export async function startFlows(servers: BenchServers, kind: FlowKind): Promise
       await Promise.allSettled([plans.close(), events.close()]);
       sender.disconnect();
       listener.disconnect();
-      await rm(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }

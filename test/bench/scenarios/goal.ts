@@ -16,7 +16,7 @@ import { condition, cpuPerGoal, megabytes, millis, perGoal, perSecond } from "./
 const mainSize = 500;
 const sizes = [100, mainSize, 2000] as const;
 /** Before anything is measured: code is compiled, connections are open, the buffers are filled. */
-const warmUpGoals = 50;
+const mostWarmUpGoals = 50;
 /** A size that would take longer is left out, one that took this long is measured once. */
 const maxSizeMs = 120_000;
 const maxQuickSizeMs = 15_000;
@@ -30,8 +30,9 @@ export async function goal(bench: Bench): Promise<void> {
   const wanted = options.sizes ?? (options.isQuick ? sizes.filter((size) => size <= mainSize) : sizes);
   const measured = new Set<string>();
   for (let run = 1; run <= options.runs; run += 1) {
-    await flows(bench, run);
+    if (!options.without.includes("flows")) await flows(bench, run);
     for (const memory of ["on", "off"] as const) {
+      if (memory === "off" && options.without.includes("memory_off")) continue;
       const prefix = memory === "on" ? "goal" : "goal_memory_off";
       if (run > 1 && !measured.has(prefix)) continue;
       bench.say(`goal, run ${run} of ${options.runs}, memory ${memory}`);
@@ -41,7 +42,7 @@ export async function goal(bench: Bench): Promise<void> {
         env: { OUTERLOOP_MEMORY: memory },
       });
       try {
-        await runBurst(deployment, { goals: warmUpGoals, timeoutMs });
+        await runBurst(deployment, { goals: Math.min(mostWarmUpGoals, ...wanted), timeoutMs });
         if (memory === "off" && (await memoriesOf(deployment)) > 0) {
           bench.note("goal without memory: not measured, this version writes memories whatever OUTERLOOP_MEMORY says");
           continue;
@@ -62,7 +63,7 @@ async function flows({ servers, figures, options, say }: Bench, run: number): Pr
     const prefix = kind === "full" ? "flows" : "flows_empty";
     const bare = await startFlows(servers, kind);
     try {
-      await bare.burst(warmUpGoals);
+      await bare.burst(mostWarmUpGoals);
       const alone = await bare.alone(options.isQuick ? 30 : 100);
       figures.add(`${prefix}/alone/p50_ms`, alone.p50Ms, millis);
       figures.add(`${prefix}/alone/p99_ms`, alone.p99Ms, millis);
@@ -85,9 +86,11 @@ async function measure(
   run: number,
 ): Promise<void> {
   const { figures, options } = bench;
-  const alone = await runAlone(deployment, options.isQuick ? 30 : 100);
-  figures.add(`${prefix}/alone/p50_ms`, alone.p50Ms, millis);
-  figures.add(`${prefix}/alone/p99_ms`, alone.p99Ms, millis);
+  if (!options.without.includes("alone")) {
+    const alone = await runAlone(deployment, options.isQuick ? 30 : 100);
+    figures.add(`${prefix}/alone/p50_ms`, alone.p50Ms, millis);
+    figures.add(`${prefix}/alone/p99_ms`, alone.p99Ms, millis);
+  }
   let perSecondSoFar: number | null = null;
   for (const goals of wanted) {
     const expectedMs = perSecondSoFar === null ? 0 : (goals / perSecondSoFar) * 1000;
@@ -102,7 +105,7 @@ async function measure(
     addCosts(bench, `${prefix}/${goals}`, burst, goals === mainSize || wanted.length === 1);
   }
   // Counting is no matter of chance: once is enough.
-  if (run > 1) return;
+  if (run > 1 || options.without.includes("counts")) return;
   const goals = options.isQuick ? 100 : (wanted.find((size) => size === mainSize) ?? wanted[0]!);
   const counted = await countBurst(deployment, bench.servers, { goals, timeoutMs });
   figures.add(`${prefix}/${goals}/commits_per_goal`, counted.commitsPerGoal, perGoal);
@@ -133,6 +136,7 @@ async function memoriesOf({ databaseUrl }: Deployment): Promise<number> {
 async function profile(bench: Bench): Promise<void> {
   const { servers, options } = bench;
   const goals = options.sizes?.[0] ?? mainSize;
+  const warmUpGoals = Math.min(mostWarmUpGoals, goals);
   mkdirSync(folder, { recursive: true });
   const profileFolder = mkdtempSync(`${folder}bench-profile-`);
   bench.say(`goal under the profiler, ${goals} at once: ${profileFolder}`);

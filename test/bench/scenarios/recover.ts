@@ -12,8 +12,10 @@ import { percentile } from "../statistics.ts";
 import { condition, millis } from "./figure-kinds.ts";
 
 /** Long enough that tasks are held when their process dies. */
-const modelMs = 300;
-const goals = 40;
+const modelMs = 1000;
+const goals = 20;
+/** What the executor holds when it dies, at least. */
+const heldTasks = 6;
 const lookMs = 20;
 const timeoutMs = 120_000;
 
@@ -73,14 +75,14 @@ async function killOne({ servers }: Bench, env: Readonly<Record<string, string>>
   }
 }
 
-/** The lease of a process, once it holds tasks. */
+/** The lease of a process, once it holds enough tasks. */
 async function untilItHolds(db: pg.Client, pid: number): Promise<string> {
   for (const until = performance.now() + timeoutMs; performance.now() < until; await sleep(lookMs)) {
     const { rows } = await db.query<{ id: string }>(
-      "SELECT l.id FROM leases l WHERE l.pid = $1 AND EXISTS (SELECT FROM tasks t WHERE t.lease_id = l.id)",
-      [pid],
+      "SELECT l.id FROM leases l JOIN tasks t ON t.lease_id = l.id WHERE l.pid = $1 GROUP BY l.id HAVING count(*) >= $2",
+      [pid, heldTasks],
     );
     if (rows[0] !== undefined) return rows[0].id;
   }
-  throw new Error("the executor never held a task");
+  throw new Error(`the executor never held ${heldTasks} tasks`);
 }
