@@ -63,6 +63,23 @@ export function cpuMs(pid: number): number {
   }
 }
 
+/** What all processors of the machine have worked so far, whoever for. */
+export function machineBusyMs(): number {
+  const [user, nice, system, , , irq, softirq] = (readFileSync("/proc/stat", "utf8").split("\n")[0] ?? "")
+    .trim()
+    .split(/\s+/)
+    .slice(1)
+    .map(Number) as [number, number, number, number, number, number, number];
+  return (user + nice + system + irq + softirq) * msPerTick;
+}
+
+/** The most memory that a process had at any time, in MB. */
+export function peakMemoryMb(pid: number): number {
+  const kb = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  if (kb === undefined) throw new Error(`process ${pid} has ended: its memory is not known`);
+  return Number(kb) / 1024;
+}
+
 /** Memory that belongs to a process and its children, in MB: proportional, so that what Postgres' processes share counts once. */
 export function memoryMb(pid: number): number {
   const kb = [pid, ...childrenOf(pid)].reduce((sum, each) => sum + pssKb(each), 0);

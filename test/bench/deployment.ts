@@ -1,10 +1,8 @@
 /** Outerloop as it is measured: ingress, planner, executors and reflector, each a process, or all of it in one. */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cpuMs, memoryMb } from "./cpu.ts";
+import { cpuMs, memoryMb, peakMemoryMb } from "./cpu.ts";
+import { makeFolder, removeFolder } from "./folders.ts";
 import { startProcess, type BenchProcess } from "./processes.ts";
 import type { BenchServers } from "./servers.ts";
 
@@ -13,6 +11,8 @@ const skill = fileURLToPath(new URL("skills/look-up.ts", import.meta.url));
 export interface DeploymentOptions {
   readonly servers: BenchServers;
   readonly executors: number;
+  /** The door alone: goals are taken and none moves. */
+  readonly onlyIngress?: boolean;
   /** How long a model call takes. */
   readonly delayMs?: number;
   /** Beside what the bench sets and what the caller's own OUTERLOOP_* variables say. */
@@ -35,7 +35,7 @@ export interface Deployment {
   readonly databaseUrl: string | null;
   /** CPU so far. */
   cpu(): PerKind;
-  /** Memory now, in MB. */
+  /** In MB: of our processes the most that they had, of the servers what they have now. */
   memory(): PerKind;
   processes(kind: Kind): readonly BenchProcess[];
   start(kind: "planner" | "executor" | "reflector"): Promise<BenchProcess>;
@@ -46,7 +46,7 @@ export interface Deployment {
 export function settingsOfCaller(): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
-      /^OUTERLOOP_/.test(name) && !ownVariables.has(name) && value !== undefined ? [[name, value]] : [],
+      /^OUTERLOOP_(?!TEST_|BENCH_)/.test(name) && !ownVariables.has(name) && value !== undefined ? [[name, value]] : [],
     ),
   );
 }
@@ -62,7 +62,7 @@ const ownVariables = new Set([
 export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   const { servers } = options;
   const databaseUrl = options.databaseUrl ?? (await servers.createDatabase());
-  const folder = await mkdtemp(join(tmpdir(), "outerloop-bench-"));
+  const folder = makeFolder();
   const apiKey = `ol_${randomBytes(24).toString("base64url")}`;
   const env = {
     ...baseEnv(folder, apiKey, options),
@@ -81,17 +81,21 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   const startWorker: Deployment["start"] = (kind) => start(kind, "test/bench/worker.ts", [kind]);
   const stop = async () => {
     await Promise.all(running.map((each) => each.process.stop()));
-    await rm(folder, { recursive: true, force: true });
+    if (options.databaseUrl === undefined) await servers.dropDatabase(databaseUrl);
+    await servers.settle();
+    removeFolder(folder);
   };
   try {
     // First and alone: it migrates.
     const ingress = await start("ingress", "services/ingress/src/main.ts");
-    await Promise.all([startWorker("planner"), startWorker("reflector")]);
-    for (let index = 0; index < options.executors; index += 1) await startWorker("executor");
+    if (options.onlyIngress !== true) {
+      await Promise.all([startWorker("planner"), startWorker("reflector")]);
+      for (let index = 0; index < options.executors; index += 1) await startWorker("executor");
+    }
     const pidsOf = (kind: Kind) => running.filter((each) => each.kind === kind).map((each) => each.process.pid);
-    const each = (measure: (pid: number) => number): PerKind => ({
-      postgres: measure(servers.postgres.pid()),
-      valkey: measure(servers.valkey.pid()),
+    const each = (measure: (pid: number) => number, ofServer = measure): PerKind => ({
+      postgres: ofServer(servers.postgres.pid()),
+      valkey: ofServer(servers.valkey.pid()),
       ...Object.fromEntries(
         (["ingress", "planner", "executor", "reflector"] as const).map((kind) => [
           kind,
@@ -104,7 +108,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
       apiKey,
       databaseUrl,
       cpu: () => each(cpuMs),
-      memory: () => each(memoryMb),
+      memory: () => each(peakMemoryMb, memoryMb),
       processes: (kind) => running.filter((one) => one.kind === kind).map((one) => one.process),
       start: startWorker,
       stop,
@@ -117,7 +121,7 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
 
 /** The smallest size: PGlite and the queue in one process. */
 export async function deployEmbedded(options: Omit<DeploymentOptions, "servers" | "executors">): Promise<Deployment> {
-  const folder = await mkdtemp(join(tmpdir(), "outerloop-bench-"));
+  const folder = makeFolder();
   const apiKey = `ol_${randomBytes(24).toString("base64url")}`;
   const child = await startProcess({
     name: "embedded-1",
@@ -132,12 +136,12 @@ export async function deployEmbedded(options: Omit<DeploymentOptions, "servers" 
     apiKey,
     databaseUrl: null,
     cpu: () => ({ embedded: cpuMs(child.pid) }),
-    memory: () => ({ embedded: memoryMb(child.pid) }),
+    memory: () => ({ embedded: peakMemoryMb(child.pid) }),
     processes: (kind) => (kind === "embedded" ? [child] : []),
     start: () => Promise.reject(new Error("the embedded size has one process")),
     async stop() {
       await child.stop();
-      await rm(folder, { recursive: true, force: true });
+      removeFolder(folder);
     },
   };
 }

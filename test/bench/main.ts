@@ -1,77 +1,101 @@
-/** pnpm bench: see docs/bench.md. */
-import { mkdirSync, mkdtempSync } from "node:fs";
-import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { deploy } from "./deployment.ts";
-import { topFunctions } from "./profiles.ts";
+/** pnpm bench: docs/bench.md says what it measures and how. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { readArguments, usage, type Arguments } from "./arguments.ts";
+import { judge } from "./bars.ts";
+import { compareReports } from "./compare.ts";
+import { settingsOfCaller } from "./deployment.ts";
+import { describeMachine, describeVersions } from "./machine.ts";
 import { endProcesses } from "./processes.ts";
+import { createFigures, reportSchema, type Report } from "./report.ts";
+import { scenarios } from "./scenarios/index.ts";
 import { startServers, type BenchServers } from "./servers.ts";
-import { countStatements, roundTrips } from "./statements.ts";
-import { runBurst, type Burst } from "./workload.ts";
+import { renderComparison, renderReport } from "./table.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    goals: { type: "string", default: "500" },
-    executors: { type: "string", default: "1" },
-    runs: { type: "string", default: "1" },
-    profile: { type: "boolean", default: false },
-  },
-});
-if (positionals.join() !== "goal") throw new Error("usage: pnpm bench goal [--goals 500] [--executors 1] [--profile]");
+const defaultJson = fileURLToPath(new URL("../../.outerloop/bench.json", import.meta.url));
+const cwd = process.env["OUTERLOOP_CWD"] ?? process.cwd();
 
-const servers = await startServers();
-for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.once(signal, () => {
-    endProcesses();
-    void servers.close().finally(() => process.exit(130));
-  });
+let isInterrupted = false;
+let asked: Arguments;
 try {
-  await goal(servers);
-} finally {
-  await servers.close();
+  asked = readArguments(process.argv.slice(2), cwd);
+} catch (thrown) {
+  process.stderr.write(`${(thrown as Error).message}\n\n${usage}`);
+  process.exit(2);
 }
 
-async function goal(servers: BenchServers) {
-  const goals = Number(values.goals);
-  const executors = Number(values.executors);
-  for (let run = 0; run < Number(values.runs); run += 1) {
-    const deployment = await deploy({ servers, executors });
-    try {
-      await runBurst(deployment, { goals: 20, timeoutMs: 120_000 });
-      print(`run ${run + 1}`, await runBurst(deployment, { goals, timeoutMs: 600_000 }));
-    } finally {
-      await deployment.stop();
+switch (asked.kind) {
+  case "help":
+    process.stdout.write(usage);
+    break;
+  case "compare":
+    process.stdout.write(renderComparison(compareReports(readReport(asked.before), readReport(asked.after))));
+    break;
+  case "run": {
+    const report = await run(asked);
+    const file = asked.json ?? defaultJson;
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+    process.stdout.write(`\n${renderReport(report)}\n${file}\n`);
+    if (report.failures.length > 0) process.exitCode = 1;
+  }
+}
+
+async function run({ scenarios: names, options }: Extract<Arguments, { kind: "run" }>): Promise<Report> {
+  const startedAt = new Date();
+  const machine = describeMachine();
+  const say = (text: string) =>
+    process.stderr.write(`${Math.round((Date.now() - startedAt.getTime()) / 1000)} s  ${text}\n`);
+  say("starting PostgreSQL and Valkey");
+  const servers = await startServers();
+  const interrupted = whenInterrupted(servers);
+  const figures = createFigures();
+  const notes: string[] = [];
+  const failures: { scenario: string; error: string }[] = [];
+  try {
+    for (const name of names) {
+      try {
+        await scenarios[name]({ servers, options, figures, say, note: (text) => void notes.push(text) });
+      } catch (thrown) {
+        if (isInterrupted) await interrupted;
+        // The others have their say all the same.
+        const error = thrown instanceof Error ? thrown.message : String(thrown);
+        failures.push({ scenario: name, error });
+        say(`${name} failed: ${error}`);
+      }
     }
-  }
-  if (!values.profile) return;
-  mkdirSync(".outerloop", { recursive: true });
-  const profileFolder = mkdtempSync(join(process.cwd(), ".outerloop/bench-profile-"));
-  const deployment = await deploy({ servers, executors, profileFolder });
-  await runBurst(deployment, { goals: 20, timeoutMs: 120_000 });
-  const { result, statements } = await countStatements(servers, deployment.databaseUrl!, () =>
-    runBurst(deployment, { goals, timeoutMs: 600_000 }),
-  );
-  await deployment.stop();
-  print("profiled (slower)", result);
-  console.log(`round trips to postgres per goal: ${(roundTrips(statements) / goals).toFixed(1)}`);
-  console.log("\nms/goal  calls/goal  top  statement");
-  for (const each of statements.slice(0, 40))
-    console.log(
-      `${(each.totalMs / goals).toFixed(3).padStart(7)} ${(each.calls / goals).toFixed(2).padStart(11)}  ${each.isTopLevel ? "yes" : "   "}  ${each.query.slice(0, 140)}`,
-    );
-  for (const name of ["ingress-1", "planner-1", "executor-1", "reflector-1"]) {
-    console.log(`\n${name}: self ms per goal, ${profileFolder}/${name}.cpuprofile`);
-    for (const each of topFunctions(join(profileFolder, `${name}.cpuprofile`), 15))
-      console.log(`${(each.selfMs / goals).toFixed(3).padStart(8)}  ${each.name}`);
+    return reportSchema.parse({
+      format: 1,
+      at: startedAt.toISOString(),
+      isQuick: options.isQuick,
+      scenarios: names,
+      machine,
+      versions: describeVersions(servers),
+      settings: settingsOfCaller(),
+      figures: figures.all(),
+      bars: judge(figures.all()),
+      notes,
+      failures,
+    });
+  } finally {
+    await servers.close();
   }
 }
 
-function print(title: string, burst: Burst) {
-  const parts = Object.entries(burst.cpuMsPerGoal).map(([kind, ms]) => `${kind} ${ms.toFixed(1)}`);
-  console.log(
-    `${title}: ${burst.goals} at once: ${burst.goalsPerSecond.toFixed(1)} goals/s, makespan ${burst.makespanMs} ms (posted after ${burst.postedMs})\n` +
-      `  CPU ms per goal: ${parts.join(", ")}; the bench itself ${burst.driverCpuMsPerGoal.toFixed(1)}\n` +
-      `  commits per goal ${burst.commitsPerGoal.toFixed(2)}, ${Math.round(burst.stepBytes)} B a step`,
-  );
+/** Never resolves: the process ends when all that it started has ended. */
+function whenInterrupted(servers: BenchServers): Promise<never> {
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => {
+      // One Ctrl-C may arrive more than once.
+      if (isInterrupted) return;
+      isInterrupted = true;
+      endProcesses();
+      void servers.close().finally(() => process.exit(130));
+    });
+  return new Promise(() => undefined);
+}
+
+function readReport(file: string): Report {
+  return reportSchema.parse(JSON.parse(readFileSync(file, "utf8")));
 }

@@ -13,7 +13,7 @@ export const tasksOfGoal = 5;
 export const stepsOfGoal = 2 + tasksOfGoal * 4;
 export const benchTool = "look_up_figures";
 
-/** So that a row of the journal with its ids and counters is about 1 KB. */
+/** What a step adds to the journal is then about 1 KB; its row is larger by ids, hashes and counters. */
 const answerChars = 700;
 const taskChars = 110;
 /** English text, on average. */

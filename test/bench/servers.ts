@@ -3,6 +3,7 @@
  * and Valkey with its append-only file, on new data.
  */
 import { randomBytes } from "node:crypto";
+import { Redis } from "ioredis";
 import pg from "pg";
 import { findPostgres, findRedis } from "../../scripts/servers/find.mjs";
 import { startOwnPostgres, startOwnRedis, type OwnServer } from "../crash/support/own-servers.ts";
@@ -13,6 +14,9 @@ export interface BenchServers {
   readonly versions: { readonly postgres: string; readonly valkey: string };
   /** A new, empty database; its URL. */
   createDatabase(): Promise<string>;
+  dropDatabase(url: string): Promise<void>;
+  /** Leaves nothing behind of what was measured before: no jobs, no pages still to be written. */
+  settle(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -31,11 +35,19 @@ export async function startServers(): Promise<BenchServers> {
       valkey,
       versions: { postgres: await versionOfPostgres(postgres.url), valkey: await versionOfValkey(valkey.url) },
       async createDatabase() {
-        const name = `bench_${randomBytes(4).toString("hex")}`;
+        const name = `${databasePrefix}${randomBytes(4).toString("hex")}`;
         await withClient(postgres.url, (client) => client.query(`CREATE DATABASE ${name}`));
         const url = new URL(postgres.url);
         url.pathname = name;
         return url.href;
+      },
+      dropDatabase: (url) =>
+        withClient(postgres.url, async (client) => {
+          await client.query(`DROP DATABASE ${databaseName(url)} WITH (FORCE)`);
+        }),
+      async settle() {
+        await withRedis(valkey.url, (client) => client.flushall());
+        await withClient(postgres.url, (client) => client.query("CHECKPOINT"));
       },
       close: async () => void (await Promise.all([postgres.close(), valkey.close()])),
     };
@@ -58,6 +70,8 @@ export async function trackStatements(adminUrl: string, which: "all" | "none"): 
 
 export async function withClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = new pg.Client({ connectionString: url, application_name: "outerloop-bench" });
+  // A connection that breaks fails its query; without a listener it would end the bench before it has cleaned up.
+  client.on("error", () => undefined);
   await client.connect();
   try {
     return await work(client);
@@ -73,13 +87,25 @@ async function versionOfPostgres(url: string): Promise<string> {
   });
 }
 
-async function versionOfValkey(url: string): Promise<string> {
-  const { Redis } = await import("ioredis");
-  const client = new Redis(url);
-  try {
+function versionOfValkey(url: string): Promise<string> {
+  return withRedis(url, async (client) => {
     const info = await client.info("server");
     return (/valkey_version:(\S+)/.exec(info) ?? /redis_version:(\S+)/.exec(info))?.[1] ?? "?";
+  });
+}
+
+export async function withRedis<Result>(url: string, work: (client: Redis) => Promise<Result>): Promise<Result> {
+  const client = new Redis(url);
+  client.on("error", () => undefined);
+  try {
+    return await work(client);
   } finally {
     client.disconnect();
   }
+}
+
+const databasePrefix = "bench_";
+
+export function databaseName(url: string): string {
+  return new URL(url).pathname.slice(1);
 }

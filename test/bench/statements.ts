@@ -2,7 +2,7 @@
  * What PostgreSQL was asked, by its own count (pg_stat_statements). It costs what is measured, so it is on only while
  * statements are counted, never in a run whose time is taken.
  */
-import { trackStatements, withClient, type BenchServers } from "./servers.ts";
+import { databaseName, trackStatements, withClient, type BenchServers } from "./servers.ts";
 
 export interface CountedStatement {
   readonly query: string;
@@ -18,7 +18,6 @@ export async function countStatements<Result>(
   databaseUrl: string,
   work: () => Promise<Result>,
 ): Promise<{ readonly result: Result; readonly statements: readonly CountedStatement[] }> {
-  const database = decodeURIComponent(new URL(databaseUrl).pathname.slice(1));
   return withClient(servers.postgres.url, async (client) => {
     await client.query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
     await trackStatements(servers.postgres.url, "all");
@@ -29,7 +28,7 @@ export async function countStatements<Result>(
         `SELECT s.query, s.toplevel, s.calls, s.total_exec_time AS ms
          FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
          WHERE d.datname = $1 ORDER BY s.total_exec_time DESC`,
-        [database],
+        [databaseName(databaseUrl)],
       );
       return {
         result,
