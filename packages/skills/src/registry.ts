@@ -30,7 +30,7 @@ export interface Registry {
   unregister(skillName: string): boolean;
   skills(): readonly Skill[];
   /** All tools, or those of these names that exist, as a model is told of them. */
-  specs(names?: readonly string[]): ToolSpec[];
+  specs(names?: readonly string[]): readonly ToolSpec[];
   get(toolName: string): RegisteredTool | undefined;
   /** What is wrong with a call before it runs, for the model to mend; null where nothing is. */
   check(call: Pick<ToolCall, "name" | "args">): string | null;
@@ -41,6 +41,9 @@ export interface Registry {
   probe(call: Pick<ToolCall, "name" | "args">, context: ToolContext): Promise<Probed>;
 }
 
+/** Combinations of tools that are remembered; plans ask for few. */
+const maxOffers = 500;
+
 /** What one call may be given and may give. */
 export type ToolLimits = Pick<PayloadLimits, "toolResultBytes" | "fileBytes" | "noteChars">;
 
@@ -48,6 +51,8 @@ export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits
   const bundles = new Map<string, Skill>();
   const tools = new Map<string, RegisteredTool>();
   const specs = new Map<string, ToolSpec>();
+  /** The same list for the same names, so that what is worked out about one is worked out once. */
+  const offers = new Map<string, readonly ToolSpec[]>();
 
   /** The tool and its parsed arguments, or what is wrong. */
   const resolve = (
@@ -78,6 +83,7 @@ export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits
         "conflict",
         `skill "${skill.name}" offers the tool "${taken}", a name that is taken; rename one of them`,
       );
+    offers.clear();
     bundles.set(skill.name, skill);
     for (const tool of skill.tools) {
       tools.set(tool.name, tool);
@@ -89,6 +95,7 @@ export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits
   return {
     register,
     unregister(skillName) {
+      offers.clear();
       for (const tool of bundles.get(skillName)?.tools ?? []) {
         tools.delete(tool.name);
         specs.delete(tool.name);
@@ -96,7 +103,15 @@ export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits
       return bundles.delete(skillName);
     },
     skills: () => [...bundles.values()],
-    specs: (names) => (names ?? [...specs.keys()]).flatMap((name) => specs.get(name) ?? []),
+    specs(names = [...specs.keys()]) {
+      const offer = names.join("\n");
+      const known = offers.get(offer);
+      if (known !== undefined) return known;
+      const offered = names.flatMap((name) => specs.get(name) ?? []);
+      if (offers.size === maxOffers) offers.clear();
+      offers.set(offer, offered);
+      return offered;
+    },
     get: (toolName) => tools.get(toolName),
     check(call) {
       const resolved = resolve(call);

@@ -42,9 +42,16 @@ const messageOverheadTokens = 16;
 const nextResultTokens = 6000;
 const nextResultsAtMost = 30_000;
 
-const encoder = new TextEncoder();
-const bytesOf = (text: string) => encoder.encode(text).length;
+const bytesOf = (text: string) => Buffer.byteLength(text);
 const bytesOfJson = (value: unknown) => bytesOf(JSON.stringify(value));
+/** Tools are the same in request after request. */
+const knownTools = new WeakMap<ModelRequest["tools"], number>();
+
+function bytesOfTools(tools: ModelRequest["tools"]): number {
+  const bytes = knownTools.get(tools) ?? bytesOfJson(tools);
+  knownTools.set(tools, bytes);
+  return bytes;
+}
 
 /** @param before what the provider billed for the same conversation without its last message, where that is known */
 export function mostInputTokens(request: ModelRequest, before?: Usage): number {
@@ -53,7 +60,7 @@ export function mostInputTokens(request: ModelRequest, before?: Usage): number {
     requestOverheadTokens +
     bytesOf(request.system) +
     messages +
-    (request.tools.length > 0 ? bytesOfJson(request.tools) : 0) +
+    (request.tools.length > 0 ? bytesOfTools(request.tools) : 0) +
     (request.output === undefined ? 0 : bytesOfJson(request.output.schema));
   // A server that reports no usage tells nothing.
   if (before === undefined || before.inputTokens === 0) return whole;

@@ -6,10 +6,23 @@ export interface JsonObject {
 
 /** JSON with keys sorted at every depth, so that equal values have equal text: for hashes and idempotency keys. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) => {
-    if (inner === null || typeof inner !== "object" || Array.isArray(inner)) return inner;
-    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
-  });
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map((inner) => canonicalJson(inner) ?? "null").join(",")}]`;
+  if ("toJSON" in value && typeof value.toJSON === "function") return canonicalJson(value.toJSON());
+  const parts: string[] = [];
+  for (const key of sortedKeys(value)) {
+    // Of what JSON leaves out: undefined, functions.
+    const text: string | undefined = canonicalJson((value as Record<string, unknown>)[key]);
+    if (text !== undefined) parts.push(`${JSON.stringify(key)}:${text}`);
+  }
+  return `{${parts.join(",")}}`;
+}
+
+/** Keys that are array indices come first, by number: no object of JavaScript has them in another order. */
+function sortedKeys(value: object): string[] {
+  const keys = Object.keys(value);
+  const indices = keys.filter((key) => /^(?:0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1);
+  return indices.length === 0 ? keys.sort() : [...indices, ...keys.slice(indices.length).sort()];
 }
 
 /** Whether JSON may hold what `storable` replaces: as escapes they all begin so. */

@@ -36,21 +36,42 @@ export function describeRequest(
     blobs.set(key, text);
     return key;
   };
-  const tools = canonicalJson(request.tools);
-  const prompts = [request.system, tools].map((body) => ({ hash: hash(body), body }));
+  const tools = canonicalTools(request.tools);
+  const [system, toolsHash] = [hash(request.system), hash(tools)];
   return {
     refs: {
-      system: hash(request.system),
-      tools: hash(tools),
+      system,
+      tools: toolsHash,
       output: request.output?.name ?? null,
       maxOutputTokens: request.maxOutputTokens,
       added: added.map((ref) => (ref.role === "user" ? { role: "user", parts: ref.parts.map(keep) } : ref)),
       elided,
     },
-    requestHash: hash(canonicalJson(request)),
+    requestHash: hash(canonicalRequest(request, tools)),
     blobs: [...blobs].map(([key, body]) => ({ hash: key, body })),
-    prompts,
+    prompts: [
+      { hash: system, body: request.system },
+      { hash: toolsHash, body: tools },
+    ],
   };
+}
+
+/** Tools are the same in request after request, and the longest part of most. */
+const knownTools = new WeakMap<readonly ToolSpec[], string>();
+
+function canonicalTools(tools: readonly ToolSpec[]): string {
+  const known = knownTools.get(tools) ?? canonicalJson(tools);
+  knownTools.set(tools, known);
+  return known;
+}
+
+/** As `canonicalJson(request)`. */
+function canonicalRequest(request: ModelRequest, tools: string): string {
+  const parts = Object.entries(request)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${JSON.stringify(key)}:${key === "tools" ? tools : canonicalJson(value)}`);
+  return `{${parts.join(",")}}`;
 }
 
 /**

@@ -314,9 +314,11 @@ export function createDoor(store: WriteStore, aftermath: Aftermath, options: Doo
     const fresh = prompts.filter((prompt) => !known.has(prompt.hash));
     let write: Write = fresh.length > 0 ? { ...rest, prompts: fresh } : rest;
     let text = JSON.stringify(write);
-    // Only what is long or strange is looked at more closely.
-    if (mayBeUnstorable(text) || text.length > inlineChars) {
-      write = keepTexts(storable(write));
+    // Only what is strange or long is looked at more closely.
+    const storableWrite = mayBeUnstorable(text) ? storable(write) : write;
+    const kept = text.length > inlineChars ? keepTexts(storableWrite) : storableWrite;
+    if (kept !== write) {
+      write = kept;
       text = JSON.stringify(write);
     }
     return { write, text, prompts: fresh.map((prompt) => prompt.hash), deadline: options.clock() + giveUpAfterMs };
