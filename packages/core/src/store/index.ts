@@ -11,6 +11,7 @@ export {
   type ClaimedGoal,
   type ClaimedTask,
   type OwnClaim,
+  type TaskClaims,
 } from "./claims.ts";
 export * from "./commit.ts";
 export { loadTexts } from "./blobs.ts";
@@ -27,6 +28,7 @@ export {
   loadTwins,
   loadWaits,
   type Twin,
+  type FiredWaits,
   type WaitsOfAttempt,
 } from "./waits.ts";
 export * from "./approvals.ts";
@@ -40,7 +42,16 @@ export { ensurePartitions, migrate } from "./migrate.ts";
 export { oldestReadyMs } from "./oldest-work.ts";
 export * from "./reconcile.ts";
 export { resumeGoal, type MoreBudget } from "./resume.ts";
-export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
+export {
+  toGoal,
+  toStep,
+  toTask,
+  toWait,
+  type GoalRow,
+  type StepRecord,
+  type TaskRecord,
+  type WaitRecord,
+} from "./rows.ts";
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
 export { listTenantBudgets, replaceTenantBudgets, type TenantBudget, type TenantLimits } from "./tenant-budget.ts";
 export { createStore, storeCalls, type Store } from "./store.ts";
