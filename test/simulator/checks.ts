@@ -521,7 +521,11 @@ export function createChecks(
           step.kind === "model" &&
           step.stage === request.stage,
       ).length;
-      const turn = request.messages.filter((message) => message.role === "assistant").length;
+      // An empty answer is not shown to the model that gave it, but what was wrong with it is.
+      const turn =
+        request.stage === "execute"
+          ? request.messages.filter((message) => message.role === "assistant").length
+          : request.messages.filter((message) => message.role === "user").length - 1;
       hold(
         "W4",
         journaled === turn,

@@ -65,10 +65,9 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
       request.maxOutputTokens,
     );
     const words = malformed ? (random.chance(0.5) ? "" : "I would rather not say.") : speak(request, toolCalls);
-    const text = words === "" ? "" : request.stage === "execute" ? `${words} (${outputTokens})` : words;
     const inputTokens = 300 + request.messages.reduce((sum, message) => sum + tokensOf(message), 0);
     return {
-      message: { role: "assistant", text, toolCalls: malformed ? [] : toolCalls },
+      message: { role: "assistant", text: words, toolCalls: malformed ? [] : toolCalls },
       stop: toolCalls.length > 0 ? "tool_calls" : "end",
       usage: { inputTokens, cachedInputTokens: 0, outputTokens, reasoningTokens: 0 },
       provider: "scripted",
@@ -102,20 +101,23 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
     const first = random.chance(0.2) ? 1 : keys.length + 1;
     const ids = Array.from({ length: count }, (_, index) => `t${first + index}`);
     return {
-      tasks: ids.map((id, index) => ({
-        id,
-        text: `do ${id}`,
-        depends_on: [
-          ...ids.slice(0, index).filter(() => random.chance(0.35)),
-          ...keys.filter(() => random.chance(0.15)),
-          // A circle, or what is not there.
-          ...(random.chance(0.01) ? [ids.at(-1)!] : []),
-          ...(random.chance(0.01) ? ["t999"] : []),
-        ],
-        tools: everyTool.filter(() => random.chance(0.4)),
-        evidence: random.chance(0.7) ? [{ artifact: "log.txt" }].filter(() => random.chance(0.05)) : [],
-        difficulty: "normal",
-      })),
+      tasks: ids.map((id, index) => {
+        const tools = everyTool.filter(() => random.chance(0.35));
+        return {
+          id,
+          text: `do ${id}`,
+          depends_on: [
+            ...ids.slice(0, index).filter(() => random.chance(0.35)),
+            ...keys.filter(() => random.chance(0.15)),
+            // A circle, or what is not there.
+            ...(random.chance(0.01) ? [ids.at(-1)!] : []),
+            ...(random.chance(0.01) ? ["t999"] : []),
+          ],
+          tools,
+          evidence: tools.length === 0 || random.chance(0.05) ? [] : [{ tool: random.pick(tools) }],
+          difficulty: "normal",
+        };
+      }),
       done: false,
       final_answer: "",
     };
@@ -132,11 +134,13 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
   }
 
   function callTools(request: ModelRequest): ToolCall[] {
-    const turns = request.messages.filter((message) => message.role === "assistant").length;
-    if (random.chance(0.25 + 0.2 * turns) || request.tools.length === 0) return [];
+    const turns = request.messages.filter((message) => message.role === "assistant");
+    const called = new Set(turns.flatMap((turn) => turn.toolCalls.map((call) => call.name)));
+    const left = request.tools.filter((tool) => !called.has(tool.name));
+    if (request.tools.length === 0 || random.chance(left.length === 0 ? 0.9 : 0.1)) return [];
     const count = random.chance(0.6) ? 1 : random.int(2, 3);
     return Array.from({ length: count }, () => {
-      const name = random.chance(0.01) ? "no_such_tool" : random.pick(request.tools).name;
+      const name = random.chance(0.01) ? "no_such_tool" : random.pick(left.length > 0 ? left : request.tools).name;
       return { id: `c_${unique()}`, name, args: argsOf(name) };
     });
   }
@@ -163,13 +167,13 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
   };
 }
 
-/** The same for the same message, so that a provider's bill grows by what was added. */
+/** A token of a prompt is a byte or more. What a model thought is billed once, when it thought it. */
 function tokensOf(message: Message): number {
   switch (message.role) {
     case "user":
       return 0;
     case "assistant":
-      return Number(/\((\d+)\)$/.exec(message.text)?.[1] ?? 0);
+      return Math.ceil(message.text.length / 4);
     case "tool":
       return 4 * message.results.length;
   }

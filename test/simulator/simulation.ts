@@ -260,7 +260,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
           for (const stage of stagesOf[place]!)
             runtime.startWorker(
               stage,
-              namingClaims(process, () => createHandler(stage, runtime, registry), store, runtime),
+              namingClaims(process, (listening) => createHandler(stage, listening, registry), store, runtime),
               slotsOf(config, stage),
             );
         },
