@@ -34,7 +34,7 @@ import { chooseDeed, decide, moreFor, perform, type Deed } from "./people.ts";
 import { createScriptedModels } from "./provider.ts";
 import { createModelQueue } from "./queue.ts";
 import { createRandom, type Random } from "./random.ts";
-import { currentActor, runAs, takeOverRealm, World, type Actor, type SimulatedProcess } from "./world.ts";
+import { currentActor, runAs, createRealm, World, type Actor, type Realm, type SimulatedProcess } from "./world.ts";
 
 export interface Recorded {
   /** By the store's clock. */
@@ -47,10 +47,10 @@ export interface SimulationOptions {
   readonly seed: number;
   /** Keeps what happened, for people to read. */
   readonly trace?: boolean;
-  /** Nothing is lost, nobody dies, no goal is locked by others: a run that one session on a real store can repeat. */
-  readonly repeatable?: boolean;
-  /** Is told of every operation after it was applied. */
-  readonly onOperation?: (recorded: Recorded, tables: Tables) => void;
+  /** No goal is locked by others: what happens, one session on a real store can do too. */
+  readonly singleSession?: boolean;
+  /** Is told of every operation after it was applied, in real time: the world waits. */
+  readonly follow?: (recorded: Recorded, tables: Tables) => Promise<void>;
 }
 
 export interface Simulated {
@@ -89,17 +89,17 @@ const maxEvents = 400_000;
 export async function simulate(options: SimulationOptions): Promise<Simulated> {
   const random = createRandom(options.seed);
   const world = new World(random.fork());
-  const giveBack = takeOverRealm(world);
+  const realm = createRealm(world);
+  realm.enter();
   try {
-    return await runSeed(options, world, random);
+    return await runSeed(options, world, random, realm);
   } finally {
-    giveBack();
+    realm.leave();
   }
 }
 
-async function runSeed(options: SimulationOptions, world: World, random: Random): Promise<Simulated> {
-  const repeatable = options.repeatable === true;
-  const setting = drawSetting(random, repeatable);
+async function runSeed(options: SimulationOptions, world: World, random: Random, realm: Realm): Promise<Simulated> {
+  const setting = drawSetting(random, options.singleSession === true);
   const config = drawConfig(random);
   const tables = createTables(() => world.now);
   const calls = createModelCalls(tables);
@@ -108,6 +108,21 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
   let hash = 0x811c9dc5;
   let operations = 0;
   let violation: Violation | null = null;
+  let unfollowed: Recorded[] = [];
+  const { follow } = options;
+  /** Each event applies one operation at most, so the rows are still what it left. */
+  const catchUp = async () => {
+    const [recorded, ...more] = unfollowed;
+    if (recorded === undefined || follow === undefined) return;
+    if (more.length > 0) throw new Error("one event applied several operations");
+    unfollowed = [];
+    realm.leave();
+    try {
+      await follow(recorded, tables);
+    } finally {
+      realm.enter();
+    }
+  };
 
   const note = (line: () => string) => {
     if (options.trace === true) trace.push(`${(world.elapsedMs / 1000).toFixed(3)} ${line()}`);
@@ -156,14 +171,12 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
     }
     note(() => `${by ?? "people"} ${name} ${describe(name, args, reply)}`);
     guarded(() => checks.after({ name, args, reply, by }));
-    options.onOperation?.(
-      {
+    if (options.follow !== undefined)
+      unfollowed.push({
         at: world.now,
         call: deed === undefined ? { name, args, reply, by } : { deed, answer: String(reply) },
         touched,
-      },
-      tables,
-    );
+      });
     if (reply instanceof Error) throw reply;
     return reply;
   }
@@ -173,7 +186,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
   const queueFaults = { drops: 0, duplicates: 0, reorders: 0, delays: 0 };
   const providerFaults = { away: 0, fatal: 0, malformed: 0 };
   const outsideFaults = { refusals: 0, silences: 0, hangs: 0 };
-  drawFaults(random, repeatable, weather, queueWeather, queueFaults, providerFaults, outsideFaults);
+  drawFaults(random, weather, queueWeather, queueFaults, providerFaults, outsideFaults);
 
   const outside = createOutside(
     world,
@@ -203,7 +216,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
       name,
       (...args: unknown[]) => {
         const by = currentActor()?.process.name ?? "nobody";
-        if (name === "commitWrites" && gather !== null)
+        if (name === "commitWrites" && gather !== null && (args[0] as readonly Write[]).every(mayShareBatch))
           return gather(by, args as Parameters<ModelCalls["commitWrites"]>, networkRandom, weather, away);
         const call = calls[name] as (...given: unknown[]) => unknown;
         return callOver(
@@ -368,7 +381,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
       if (deed !== undefined) doDeed(deed);
     },
   );
-  if (!repeatable && random.chance(0.15))
+  if (random.chance(0.15))
     every(
       20_000,
       () => calm,
@@ -390,12 +403,18 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
   /** Nothing stays open for want of people. */
   const tidy = () => {
     const books = [...tables.books.values()];
-    for (const { goal } of books) if (goal.status === "paused") doDeed({ do: "resume", goal: goal.id, more: {} });
-    for (const wait of books.flatMap((book) => book.waits))
-      if (wait.status === "open" && (wait.kind === "approval" || wait.kind === "outcome")) doDeed(decide(random, wait));
     const failed = books.filter(({ goal }) => goal.status === "failed" && goal.reason?.endsWith("_budget") === true);
-    if (failed.length > 0 && random.chance(0.3))
-      doDeed({ do: "resume", goal: failed[0]!.goal.id, more: moreFor(random, failed[0]!.goal.budget_steps) });
+    const deeds: Deed[] = [
+      ...books.filter(({ goal }) => goal.status === "paused").map(({ goal }) => resumed(goal.id)),
+      ...books
+        .flatMap((book) => book.waits)
+        .filter((wait) => wait.status === "open" && (wait.kind === "approval" || wait.kind === "outcome"))
+        .map((wait) => decide(random, wait)),
+      ...failed
+        .filter(() => random.chance(0.1))
+        .map(({ goal }) => resumed(goal.id, moreFor(random, goal.budget_steps))),
+    ];
+    for (const [index, deed] of deeds.entries()) world.after(index, null, () => doDeed(deed));
     world.after(tidyEveryMs, null, tidy);
   };
 
@@ -406,6 +425,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
   await world.run(
     () =>
       violation !== null || hasEnded() || world.elapsedMs > setting.chaosMs + patienceMs || world.events > maxEvents,
+    follow === undefined ? undefined : catchUp,
   );
   guarded(() => checks.atEnd());
   for (const { process } of crew) process.alive = false;
@@ -426,6 +446,12 @@ async function runSeed(options: SimulationOptions, world: World, random: Random)
   };
 }
 
+const resumed = (goal: string, more: Extract<Deed, { do: "resume" }>["more"] = {}): Deed => ({
+  do: "resume",
+  goal,
+  more,
+});
+
 const looks: ReadonlySet<string> = new Set([
   "currentFences",
   "listOwnClaims",
@@ -444,7 +470,6 @@ const looks: ReadonlySet<string> = new Set([
   "tenantsWithDueWork",
   "findUnclaimedJobs",
   "oldestSentMs",
-  "renewLease",
 ]);
 /** Calls that change no goal, and whose answers another call shows to be right or wrong. */
 const isLook = (name: string) => looks.has(name);
@@ -530,9 +555,8 @@ function chooseBusy(tables: Tables, random: Random): ReadonlySet<string> {
   return new Set([...tables.books.keys()].filter(() => random.chance(0.5)));
 }
 
-function drawSetting(random: Random, repeatable: boolean): Setting {
-  const often = (from: number, to: number, chance: number) =>
-    !repeatable && random.chance(chance) ? random.int(from, to) : Infinity;
+function drawSetting(random: Random, singleSession: boolean): Setting {
+  const often = (from: number, to: number, chance: number) => (random.chance(chance) ? random.int(from, to) : Infinity);
   return {
     processes: random.int(1, 3),
     goals: random.int(1, 3),
@@ -542,7 +566,7 @@ function drawSetting(random: Random, repeatable: boolean): Setting {
     stopEveryMs: often(3000, 20_000, 0.5),
     deedEveryMs: random.int(500, 5000),
     flushEveryMs: often(5000, 30_000, 0.3),
-    busy: repeatable ? 0 : random.pick([0, 0, 0.1, 0.3]),
+    busy: singleSession ? 0 : random.pick([0, 0, 0.1, 0.3]),
     batches: random.chance(0.5),
   };
 }
@@ -578,7 +602,6 @@ function drawStages(random: Random, processes: number): readonly (readonly Queue
 
 function drawFaults(
   random: Random,
-  repeatable: boolean,
   weather: Weather,
   queueWeather: Weather,
   queueFaults: Record<string, number>,
@@ -591,7 +614,6 @@ function drawFaults(
   Object.assign(queueFaults, { reorders: some([0, 0.3]), delays: some([0, 0.1]) });
   weather.slow = some([0, 0.05]);
   weather.slowMs = some([100, 3000]);
-  if (repeatable) return;
   Object.assign(queueFaults, { drops: some([0, 0, 0.1]), duplicates: some([0, 0.1]) });
   weather.lostRequests = some([0, 0.01, 0.05]);
   weather.lostReplies = some([0, 0.01, 0.05]);
@@ -600,6 +622,10 @@ function drawFaults(
 }
 
 type Apply = <Reply>(by: string | null, name: string, args: readonly unknown[], run: () => Reply) => Reply;
+
+/** A plan and a split commit alone (W1). */
+const mayShareBatch = (write: Write) =>
+  write.task === undefined ? write.plan === undefined : write.tasks === undefined;
 
 /** Lets writes of different processes share a batch, as those of one process do: each gets its own part of the reply. */
 function gatherWrites(world: World, calls: ModelCalls, apply: Apply) {

@@ -81,8 +81,11 @@ export class World {
     return new Promise((resolve) => void this.after(delayMs, currentActor(), resolve));
   }
 
-  /** Runs events until `isOver` says so or there are none. */
-  async run(isOver: () => boolean): Promise<void> {
+  /**
+   * Runs events until `isOver` says so or there are none.
+   * @param between is called after each event, when all that it set in motion has settled
+   */
+  async run(isOver: () => boolean, between?: () => Promise<void> | undefined): Promise<void> {
     while (!isOver()) {
       const event = this.#pop();
       if (event === undefined) return;
@@ -100,6 +103,7 @@ export class World {
       if (actor === null) event.run();
       else actors.run(actor, event.run);
       await new Promise((resolve) => realImmediate(resolve));
+      await between?.();
     }
   }
 
@@ -137,8 +141,14 @@ export class World {
 
 const isBefore = (a: Event, b: Event) => a.at < b.at || (a.at === b.at && a.order < b.order);
 
-/** Puts this realm on the world's time and randomness until the returned function is called. */
-export function takeOverRealm(world: World): () => void {
+export interface Realm {
+  /** Puts this realm on the world's time and randomness. */
+  enter(): void;
+  /** Gives it its own back; what was set in motion stays in the world. */
+  leave(): void;
+}
+
+export function createRealm(world: World): Realm {
   const saved = {
     setTimeout: globalThis.setTimeout,
     clearTimeout: globalThis.clearTimeout,
@@ -148,7 +158,6 @@ export function takeOverRealm(world: World): () => void {
     random: Math.random,
   };
   const realNow = Object.getOwnPropertyDescriptor(performance, "now");
-  const timers = new Set<VirtualTimer>();
 
   class VirtualTimer {
     #pending: { cancel(): void } | null = null;
@@ -165,16 +174,13 @@ export function takeOverRealm(world: World): () => void {
     }
     refresh(): this {
       this.#pending?.cancel();
-      timers.add(this);
       this.#pending = world.after(this.#delayMs, this.#actor, () => {
-        timers.delete(this);
         if (this.#repeats) this.refresh();
         this.#fire();
       });
       return this;
     }
     clear(): void {
-      timers.delete(this);
       this.#pending?.cancel();
     }
     ref(): this {
@@ -205,24 +211,28 @@ export function takeOverRealm(world: World): () => void {
       return Object.prototype.toString.call(value) === "[object Date]";
     }
   }
-  Object.assign(globalThis, {
-    setTimeout: begin(false),
-    setInterval: begin(true),
-    clearTimeout: end,
-    clearInterval: end,
-    Date: VirtualDate,
-  });
-  Math.random = () => world.random.next();
-  Object.defineProperty(performance, "now", {
-    configurable: true,
-    writable: true,
-    value: () => world.elapsedMs,
-  });
-  return () => {
-    const { random, ...globals } = saved;
-    Object.assign(globalThis, globals);
-    Math.random = random;
-    if (realNow === undefined) delete (performance as { now?: unknown }).now;
-    else Object.defineProperty(performance, "now", realNow);
+  return {
+    enter() {
+      Object.assign(globalThis, {
+        setTimeout: begin(false),
+        setInterval: begin(true),
+        clearTimeout: end,
+        clearInterval: end,
+        Date: VirtualDate,
+      });
+      Math.random = () => world.random.next();
+      Object.defineProperty(performance, "now", {
+        configurable: true,
+        writable: true,
+        value: () => world.elapsedMs,
+      });
+    },
+    leave() {
+      const { random, ...globals } = saved;
+      Object.assign(globalThis, globals);
+      Math.random = random;
+      if (realNow === undefined) delete (performance as { now?: unknown }).now;
+      else Object.defineProperty(performance, "now", realNow);
+    },
   };
 }
