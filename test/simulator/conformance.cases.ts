@@ -28,7 +28,7 @@ export function conformanceCases(name: string, seeds: readonly number[], open: (
           followed += 1;
           if (difference === null) return;
           throw new Error(
-            `operation ${followed} (${JSON.stringify(recorded.call).slice(0, 2000)}): ${difference.what} is ${JSON.stringify(difference.model)} in the model and ${JSON.stringify(difference.real)} in ${name}`,
+            `${difference.what} is ${JSON.stringify(difference.model)} in the model and ${JSON.stringify(difference.real)} in ${name}, after operation ${followed}: ${JSON.stringify(recorded.call).slice(0, 2000)}`,
           );
         },
       });

@@ -47,6 +47,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** Keeps what happened, for people to read. */
   readonly trace?: boolean;
+  /** Holds the product to what is known not to hold yet, too. */
+  readonly strict?: boolean;
   /** No goal is locked by others: what happens, one session on a real store can do too. */
   readonly singleSession?: boolean;
   /** Is told of every operation after it was applied, in real time: the world waits. */
@@ -144,7 +146,11 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
   };
 
   const isAuto = (tool: string) => config.policy.autoApprove === "all" || config.policy.autoApprove.has(tool);
-  const checks = createChecks(tables, () => outside, config.tenantInFlight, isAuto);
+  const checks = createChecks(tables, () => outside, {
+    tenantCap: config.tenantInFlight,
+    isAuto,
+    strict: options.strict === true,
+  });
 
   /** Applies one operation at an instant of its own. */
   function apply<Reply>(
