@@ -170,3 +170,25 @@ $$;
 CREATE OR REPLACE FUNCTION lease_lives(p_lease text) RETURNS boolean LANGUAGE sql STABLE AS $$
   SELECT p_lease IS NOT NULL AND EXISTS (SELECT FROM leases WHERE id = p_lease AND expires_at > clock_timestamp())
 $$;
+
+CREATE OR REPLACE FUNCTION cancel_dependents(p_dead text) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  t record;
+  cancelled integer := 0;
+BEGIN
+  FOR t IN
+    WITH RECURSIVE needing AS (
+      SELECT task_id FROM task_dependencies WHERE depends_on = p_dead
+      UNION
+      SELECT d.task_id FROM task_dependencies d JOIN needing n ON d.depends_on = n.task_id
+    )
+    UPDATE tasks SET status = 'cancelled', reason = 'dependency_failed', ended_at = clock_timestamp()
+    WHERE id IN (SELECT task_id FROM needing) AND status = 'pending'
+    RETURNING id, goal_id, key
+  LOOP
+    cancelled := cancelled + 1;
+    PERFORM append_events(t.goal_id, jsonb_build_array(jsonb_build_object('type', 'task.abandoned', 'task', t.id,
+      'data', jsonb_build_object('key', t.key, 'reason', 'dependency_failed'))));
+  END LOOP;
+  RETURN cancelled;
+END $$;

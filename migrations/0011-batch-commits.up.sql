@@ -308,7 +308,6 @@ DECLARE
   n integer := 0;
   results jsonb;
   jobs jsonb := '[]';
-  moved boolean;
   tenant text;
   applied jsonb;
   hint text;
@@ -328,13 +327,11 @@ BEGIN
       plain := '{}';
     END;
   END IF;
-  SELECT coalesce(bool_or(p.move IS NOT NULL OR p.task IS NULL), false),
-      coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'outcome', 'won', 'goal_status', p.goal_status,
+  SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'outcome', 'won', 'goal_status', p.goal_status,
         'held', jsonb_build_object('steps', p.held_steps, 'tokens', p.held_tokens, 'micro_usd', p.held_micro_usd, 'money', false))), '[]')
-    INTO moved, results FROM unnest(plain) p;
+    INTO results FROM unnest(plain) p;
 
   IF cardinality(plain) < jsonb_array_length(p_writes) THEN
-    moved := true;
     FOR w IN SELECT value FROM jsonb_array_elements(p_writes) WITH ORDINALITY i
       WHERE NOT EXISTS (SELECT FROM unnest(plain) p WHERE p.ord = i.ordinality) ORDER BY i.ordinality
     LOOP
@@ -363,7 +360,7 @@ BEGIN
   END IF;
 
   -- A step makes nothing due.
-  IF moved THEN
+  IF p_writes @? '$[*] ? (exists (@.move) || exists (@.plan) || exists (@.end) || exists (@.release))' THEN
     FOR tenant IN SELECT DISTINCT tenant_id FROM goals WHERE id = ANY (locked) ORDER BY 1 LOOP
       jobs := jobs || dispatch_due(tenant, p_cap, least(500, 64 + 8 * jsonb_array_length(p_writes)));
     END LOOP;
@@ -457,7 +454,7 @@ DECLARE
   tokens_each CONSTANT bigint := 40000;
 BEGIN
   WITH due AS (
-    SELECT i.ordinality::integer AS ord, c.queue, t.id, t.goal_id, t.key, t.attempt, t.number, t.tokens_reserved,
+    SELECT i.ordinality::integer AS ord, c.queue, t.id, t.goal_id, t.key, t.attempt, t.number, t.front, t.tokens_reserved,
       g.tenant_id, g.retention, g.goal_day, g.budget_steps - g.steps_used - g.steps_reserved AS steps_left,
       g.budget_tokens - g.tokens_used - g.tokens_reserved AS tokens_left,
       row_number() OVER (PARTITION BY i.ordinality ORDER BY t.front DESC, t.number) <= c."limit" AS taken,
@@ -475,7 +472,7 @@ BEGIN
     SELECT d.*, bool_and(d.is_plain) OVER whole
       AND coalesce(sum(d.wants) FILTER (WHERE d.taken) OVER whole, 0) <= d.steps_left
       AND (coalesce(sum(d.wants) FILTER (WHERE d.taken) OVER whole, 0) = 0 OR d.tokens_left >= tokens_each * (16 + count(*) OVER whole)) AS fits,
-      count(*) FILTER (WHERE d.taken AND d.queue = 'execute') OVER (PARTITION BY d.goal_id ORDER BY d.ord, d.number) AS event_n
+      count(*) FILTER (WHERE d.taken AND d.queue = 'execute') OVER (PARTITION BY d.goal_id ORDER BY d.ord, d.front DESC, d.number) AS event_n
     FROM due d WINDOW whole AS (PARTITION BY d.goal_id)
   )
   SELECT array_agg(ROW(ord, id, goal_id, taken, taken AND queue = 'execute', key, attempt, wants,
@@ -588,4 +585,29 @@ BEGIN
     END ORDER BY m.ord)
     FROM (SELECT i.ordinality AS ord, i.value ->> 'goal' AS goal, i.value ->> 'queue' AS queue, got -> i.ordinality::text AS got
       FROM jsonb_array_elements(p_claims) WITH ORDINALITY i) m LEFT JOIN goals g ON g.id = m.goal);
+END $$;
+
+-- As before, in the order of the tasks: whatever way the rows are found, the events tell of them in the same order.
+CREATE OR REPLACE FUNCTION cancel_dependents(p_dead text) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  t record;
+  cancelled integer := 0;
+BEGIN
+  FOR t IN
+    WITH RECURSIVE needing AS (
+      SELECT task_id FROM task_dependencies WHERE depends_on = p_dead
+      UNION
+      SELECT d.task_id FROM task_dependencies d JOIN needing n ON d.depends_on = n.task_id
+    ), ended AS (
+      UPDATE tasks SET status = 'cancelled', reason = 'dependency_failed', ended_at = clock_timestamp()
+      WHERE id IN (SELECT task_id FROM needing) AND status = 'pending'
+      RETURNING id, goal_id, key, number
+    )
+    SELECT * FROM ended ORDER BY number
+  LOOP
+    cancelled := cancelled + 1;
+    PERFORM append_events(t.goal_id, jsonb_build_array(jsonb_build_object('type', 'task.abandoned', 'task', t.id,
+      'data', jsonb_build_object('key', t.key, 'reason', 'dependency_failed'))));
+  END LOOP;
+  RETURN cancelled;
 END $$;

@@ -6,3 +6,4 @@ export * from "./modules.ts";
 export * from "./registry.ts";
 export { tasksSkill } from "./tasks/index.ts";
 export { defineTool } from "./tool.ts";
+export { createWaitingSkill } from "./waiting/index.ts";

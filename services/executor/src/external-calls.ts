@@ -259,7 +259,14 @@ export function createExternalCalls(
         const effect = effects.get(call.key) ?? effects.get(editedKey(call) ?? "") ?? null;
         const twin = twins.get(call.key);
         const restMs = resting.get(call.key);
-        const move: EffectMove = restMs === undefined ? decide(call, waits, effect, twin) : { kind: "later" };
+        const wait = waits.bySeq.get(call.pending.seq);
+        // It waits for another task, and a call has one wait at a time: whatever woke this one, it is looked at when that is over.
+        const waitsForOther = wait?.kind === "timer" && wait.resolution === null;
+        const move: EffectMove = waitsForOther
+          ? { kind: "wait" }
+          : restMs === undefined
+            ? decide(call, waits, effect, twin)
+            : { kind: "later" };
         const isLast = open - steps.length === 1;
         switch (move.kind) {
           case "answer": {
@@ -327,8 +334,7 @@ export function createExternalCalls(
           }
           case "later":
             if (restMs !== undefined) later = Math.max(later ?? 0, restMs);
-            else if (waits.bySeq.get(call.pending.seq)?.resolution !== null)
-              toAsk.push({ call, row: waitForOther(call, effect) });
+            else if (wait?.resolution !== null) toAsk.push({ call, row: waitForOther(call, effect) });
             break;
           case "wait":
             break;

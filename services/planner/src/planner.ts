@@ -288,8 +288,8 @@ class Planning {
     const ending = composeEnding(tasks, detail);
     const citations = await checkGoalCitations(this.#runtime.store, this.#claim.row, ending.answer);
     const committed = await this.#commit({ end: { to: "failed", reason, detail, ...ending, citations } });
-    // It was given more in this very moment, and goes on.
-    return committed.outcome === "refused" ? this.#release() : null;
+    // It was given more in this very moment, and goes on. One that was paused has been given back already.
+    return committed.outcome === "refused" && committed.why !== "paused" ? this.#release() : null;
   }
 
   async #modelFailed(thrown: unknown): Promise<string | null> {

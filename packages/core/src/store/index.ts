@@ -15,8 +15,8 @@ export {
   type ClaimedTask,
   type Claimer,
   type ClaimRequest,
-  type TaskClaims,
   type OwnClaim,
+  type TaskClaims,
 } from "./claims.ts";
 export * from "./commit.ts";
 export { loadTexts } from "./blobs.ts";
@@ -33,6 +33,7 @@ export {
   loadTwins,
   loadWaits,
   type Twin,
+  type FiredWaits,
   type WaitsOfAttempt,
 } from "./waits.ts";
 export * from "./approvals.ts";
@@ -46,7 +47,16 @@ export { ensurePartitions, migrate } from "./migrate.ts";
 export { oldestReadyMs } from "./oldest-work.ts";
 export * from "./reconcile.ts";
 export { resumeGoal, type MoreBudget } from "./resume.ts";
-export type { GoalRow, StepRecord, TaskRecord } from "./rows.ts";
+export {
+  toGoal,
+  toStep,
+  toTask,
+  toWait,
+  type GoalRow,
+  type StepRecord,
+  type TaskRecord,
+  type WaitRecord,
+} from "./rows.ts";
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
 export { listTenantBudgets, replaceTenantBudgets, type TenantBudget, type TenantLimits } from "./tenant-budget.ts";
 export { createStore, storeCalls, type Store } from "./store.ts";

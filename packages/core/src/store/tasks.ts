@@ -33,10 +33,13 @@ export function tasksInGoal(
   edges: readonly (readonly [task: string, dependsOn: string])[],
 ): TaskInGoal[] {
   const keys = new Map(rows.map((row) => [row.id, row.key]));
+  const needs = Map.groupBy(edges, ([task]) => task);
   return rows.map((row) => ({
     task: toTask(row),
     row,
-    dependsOn: edges.filter(([task]) => task === row.id).map(([, dependsOn]) => keys.get(dependsOn) ?? dependsOn),
+    dependsOn: rows
+      .filter((other) => needs.get(row.id)?.some(([, dependsOn]) => dependsOn === other.id))
+      .map((other) => other.key),
     parentKey: row.parent_id === null ? null : (keys.get(row.parent_id) ?? null),
   }));
 }

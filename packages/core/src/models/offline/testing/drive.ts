@@ -22,7 +22,7 @@ export interface DriveParts {
     text(path: string): string | undefined;
   };
   readonly tools: {
-    specs(names?: readonly string[]): ToolSpec[];
+    specs(names?: readonly string[]): readonly ToolSpec[];
     effectOf(name: string): ToolEffect | undefined;
     run(call: ToolCall): Promise<ToolOutcome>;
   };
