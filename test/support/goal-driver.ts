@@ -3,7 +3,8 @@ import { expect } from "vitest";
 import {
   claimGoal,
   claimTasks,
-  createDoor, defaultBatchLimits,
+  createDoor,
+  defaultBatchLimits,
   createId,
   createStore,
   defaultBudget,
@@ -52,7 +53,12 @@ export async function createDriver(db: Db): Promise<Driver> {
   const door = createDoor(
     createStore(db),
     { jobs: async (due) => void jobs.push(...due), events: () => undefined },
-    { tenantCap: 100_000, ...defaultBatchLimits, clock: Date.now, pause: () => new Promise((resolve) => setImmediate(resolve)) },
+    {
+      tenantCap: 100_000,
+      ...defaultBatchLimits,
+      clock: Date.now,
+      pause: () => new Promise((resolve) => setImmediate(resolve)),
+    },
   );
 
   async function claim(goal: GoalId, task: TaskId, queue: "execute" | "reflect" = "execute"): Promise<ClaimedTask> {

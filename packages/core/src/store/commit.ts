@@ -325,10 +325,7 @@ export function createDoor(store: WriteStore, aftermath: Aftermath, options: Doo
   }
 
   /** Until Postgres answers: the same writes again, but for those that have waited too long. */
-  async function commitBatch(
-    batch: readonly Sealed[],
-    wait: boolean,
-  ): Promise<readonly (Answer<Settled> | "busy")[]> {
+  async function commitBatch(batch: readonly Sealed[], wait: boolean): Promise<readonly (Answer<Settled> | "busy")[]> {
     let waitMs = firstRetryMs;
     let reply: CommitReply;
     // Ends with an answer, at the last write's deadline, or with a fault that trying again cannot mend.
