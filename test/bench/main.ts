@@ -8,7 +8,7 @@ import { compareReports } from "./compare.ts";
 import { settingsOfCaller } from "./deployment.ts";
 import { describeMachine, describeVersions } from "./machine.ts";
 import { endProcesses } from "./processes.ts";
-import { createFigures, reportSchema, type Report } from "./report.ts";
+import { createFigures, reportSchema, sharedMachine, type Report } from "./report.ts";
 import { scenarios } from "./scenarios/index.ts";
 import { startServers, type BenchServers } from "./servers.ts";
 import { renderComparison, renderReport } from "./table.ts";
@@ -65,6 +65,8 @@ async function run({ scenarios: names, options }: Extract<Arguments, { kind: "ru
         say(`${name} failed: ${error}`);
       }
     }
+    const shared = sharedMachine(figures.all());
+    if (shared !== null) notes.push(shared);
     return reportSchema.parse({
       format: 1,
       at: startedAt.toISOString(),

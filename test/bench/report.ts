@@ -72,6 +72,20 @@ export function createFigures(): Figures {
   };
 }
 
+/** Of one core: more than this by others, and what was timed would be quicker on a machine of its own. */
+const quietPercent = 15;
+
+/** Says when the machine was shared, by how much at the most. */
+export function sharedMachine(figures: readonly Figure[]): string | null {
+  const most = Math.max(
+    0,
+    ...figures.filter(({ id }) => id.endsWith("/others_cpu_percent")).flatMap(({ runs }) => runs),
+  );
+  return most <= quietPercent
+    ? null
+    : `the machine was shared: others took up to ${Math.round(most)} % of a core meanwhile, so times are upper bounds`;
+}
+
 /** The median of a figure, or null where it was not measured. */
 export function valueOf(figures: readonly Figure[], id: string): number | null {
   return figures.find((figure) => figure.id === id)?.median ?? null;

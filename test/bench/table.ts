@@ -46,7 +46,13 @@ export function renderReport(report: Report): string {
     );
   }
   const left = report.bars.filter((bar) => bar.verdict === "not measured");
-  if (left.length > 0) lines.push(`  not measured: ${left.map((bar) => bar.name).join("; ")}`);
+  if (left.length > 0)
+    lines.push(
+      "",
+      judged.length === 0
+        ? "nothing of what GOALS asks for was measured"
+        : `not measured: ${left.map((bar) => bar.name).join("; ")}`,
+    );
   for (const note of report.notes) lines.push("", `note: ${note}`);
   for (const { scenario, error } of report.failures) lines.push("", `${scenario} FAILED: ${error}`);
   return `${lines.join("\n")}\n`;

@@ -34,6 +34,8 @@ export interface Burst {
   readonly stepBytes: number;
   readonly outputBytes: number;
   readonly memoryMb: PerKind;
+  /** Goals under way at the same time, the most that was seen. */
+  readonly mostLive: number;
 }
 
 export interface BurstOptions {
@@ -55,7 +57,7 @@ async function burst(deployment: Deployment, db: pg.Client, { goals, timeoutMs }
     const startedAt = Date.now();
     await postMany(door, goals);
     const postedMs = Date.now() - startedAt;
-    await untilNoneIsLive(db, startedAt + timeoutMs);
+    const mostLive = await untilNoneIsLive(db, startedAt + timeoutMs);
     const spent = meter.stop(goals);
     const memoryMb = deployment.memory();
     const { rows } = await db.query<{ succeeded: number; last: Date; steps: string; bytes: number; output: number }>(
@@ -82,6 +84,7 @@ async function burst(deployment: Deployment, db: pg.Client, { goals, timeoutMs }
       stepBytes: bytes,
       outputBytes: output,
       memoryMb,
+      mostLive,
     };
   } finally {
     door.close();
@@ -126,14 +129,17 @@ async function postMany(door: Door, count: number): Promise<void> {
 const goalText = (number: number) =>
   `Look up the figures of all parts of machine ${number} and say what they mean together.`;
 
-async function untilNoneIsLive(db: pg.Client, giveUpAt: number): Promise<void> {
+/** The most that were live at one look. */
+async function untilNoneIsLive(db: pg.Client, giveUpAt: number): Promise<number> {
+  let most = 0;
   // Ends: with the last goal, or with an error when the time is up.
   for (;;) {
     const { rows } = await db.query<{ live: number }>(
       "SELECT count(*)::int AS live FROM goals WHERE status IN ('queued', 'planning', 'running', 'waiting')",
     );
     const live = rows[0]?.live ?? 0;
-    if (live === 0) return;
+    most = Math.max(most, live);
+    if (live === 0) return most;
     if (Date.now() > giveUpAt) throw new Error(`${live} goals are not done in time`);
     await sleep(lookMs);
   }
@@ -222,7 +228,7 @@ const page = z.object({ items: z.array(z.object({ ended_at: z.string().nullable(
 export async function runBurstOverHttp(
   deployment: Deployment,
   { goals, timeoutMs }: BurstOptions,
-): Promise<Omit<Burst, "stepBytes" | "outputBytes">> {
+): Promise<Omit<Burst, "stepBytes" | "outputBytes" | "mostLive">> {
   const door = openDoor(deployment);
   try {
     const meter = startMeter(deployment);

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, mkdtempSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { Bench } from "../bench.ts";
+import type { Bench, PartOfGoal } from "../bench.ts";
 import { deploy, type Deployment } from "../deployment.ts";
 import { startFlows } from "../flows/flows.ts";
 import { printProfile } from "../profile-pages.ts";
@@ -27,12 +27,17 @@ const folder = fileURLToPath(new URL("../../../.outerloop/", import.meta.url));
 
 export async function goal(bench: Bench): Promise<void> {
   const { options } = bench;
+  // Counting waits until sessions have told what they did, which is half of a quick run's time.
+  if (options.isQuick && !options.without.includes("counts"))
+    bench.note("commits and round trips, and goal without memory: left out of a quick run");
+  const isWithout = (part: PartOfGoal) =>
+    options.without.includes(part) || (options.isQuick && (part === "counts" || part === "memory_off"));
   const wanted = options.sizes ?? (options.isQuick ? sizes.filter((size) => size <= mainSize) : sizes);
   const measured = new Set<string>();
   for (let run = 1; run <= options.runs; run += 1) {
-    if (!options.without.includes("flows")) await flows(bench, run);
+    if (!isWithout("flows")) await flows(bench, run);
     for (const memory of ["on", "off"] as const) {
-      if (memory === "off" && options.without.includes("memory_off")) continue;
+      if (memory === "off" && isWithout("memory_off")) continue;
       const prefix = memory === "on" ? "goal" : "goal_memory_off";
       if (run > 1 && !measured.has(prefix)) continue;
       bench.say(`goal, run ${run} of ${options.runs}, memory ${memory}`);
@@ -48,7 +53,7 @@ export async function goal(bench: Bench): Promise<void> {
           continue;
         }
         measured.add(prefix);
-        await measure(bench, deployment, prefix, wanted, run);
+        await measure(bench, deployment, prefix, wanted, run, isWithout);
       } finally {
         await deployment.stop();
       }
@@ -84,9 +89,10 @@ async function measure(
   prefix: string,
   wanted: readonly number[],
   run: number,
+  isWithout: (part: PartOfGoal) => boolean,
 ): Promise<void> {
   const { figures, options } = bench;
-  if (!options.without.includes("alone")) {
+  if (!isWithout("alone")) {
     const alone = await runAlone(deployment, options.isQuick ? 30 : 100);
     figures.add(`${prefix}/alone/p50_ms`, alone.p50Ms, millis);
     figures.add(`${prefix}/alone/p99_ms`, alone.p99Ms, millis);
@@ -105,8 +111,8 @@ async function measure(
     addCosts(bench, `${prefix}/${goals}`, burst, goals === mainSize || wanted.length === 1);
   }
   // Counting is no matter of chance: once is enough.
-  if (run > 1 || options.without.includes("counts")) return;
-  const goals = options.isQuick ? 100 : (wanted.find((size) => size === mainSize) ?? wanted[0]!);
+  if (run > 1 || isWithout("counts")) return;
+  const goals = wanted.find((size) => size === mainSize) ?? wanted[0]!;
   const counted = await countBurst(deployment, bench.servers, { goals, timeoutMs });
   figures.add(`${prefix}/${goals}/commits_per_goal`, counted.commitsPerGoal, perGoal);
   figures.add(`${prefix}/${goals}/writing_commits_per_goal`, counted.writesPerGoal, perGoal);

@@ -8,7 +8,7 @@ import { deploy } from "../deployment.ts";
 import { withClient } from "../servers.ts";
 import { median } from "../statistics.ts";
 import { runBurst } from "../workload.ts";
-import { condition, perSecond, timesMore } from "./figure-kinds.ts";
+import { condition, cpuPerGoal, perSecond, timesMore } from "./figure-kinds.ts";
 
 const smallHistory = 10_000;
 const days = 30;
@@ -16,49 +16,49 @@ const batch = 50_000;
 const timeoutMs = 600_000;
 
 export async function history(bench: Bench): Promise<void> {
-  const { figures, options, servers, say } = bench;
+  const { figures, options, say } = bench;
+  const small = await measure(bench, "small", Math.min(smallHistory, options.historyGoals));
+  const large = await measure(bench, "large", options.historyGoals);
+  // The bar is about a million: a smaller history has a figure of its own.
+  const id = options.historyGoals >= 1_000_000 ? "history/large_over_small" : "history/larger_over_small";
+  figures.add(id, large / small, timesMore);
+  say(`history: at ${options.historyGoals} finished goals ${(large / small).toFixed(2)} of the pace`);
+}
+
+/** In a database of its own each, so that both begin with the same memories and the same bloat: none. */
+async function measure({ figures, options, servers, say }: Bench, name: string, finished: number): Promise<number> {
   const goals = options.isQuick ? 50 : 500;
-  const sizes = [Math.min(smallHistory, options.historyGoals), options.historyGoals];
   const deployment = await deploy({ servers, executors: options.executors });
   try {
-    await withClient(deployment.databaseUrl!, async (db) => {
-      await runBurst(deployment, { goals: 20, timeoutMs });
-      const pace: number[] = [];
-      let written = 0;
-      for (const [index, finished] of sizes.entries()) {
-        say(`history: writing ${finished - written} finished goals`);
-        await fill(db, written, finished);
-        written = finished;
-        const name = index === 0 ? "small" : "large";
-        const runs: number[] = [];
-        for (let run = 1; run <= options.runs; run += 1) {
-          say(`history: ${goals} goals beside ${finished}, run ${run} of ${options.runs}`);
-          const { goalsPerSecond } = await runBurst(deployment, { goals, timeoutMs });
-          runs.push(goalsPerSecond);
-          figures.add(`history/${name}/goals_per_second`, goalsPerSecond, perSecond);
-        }
-        figures.add(`history/${name}/finished_goals`, finished, condition("goals"));
-        pace.push(median(runs));
-      }
-      // The bar is about a million: a smaller history has a figure of its own.
-      const id = options.historyGoals >= 1_000_000 ? "history/large_over_small" : "history/larger_over_small";
-      figures.add(id, pace[1]! / pace[0]!, timesMore);
-    });
+    say(`history: writing ${finished} finished goals`);
+    await withClient(deployment.databaseUrl!, (db) => fill(db, finished));
+    await runBurst(deployment, { goals: 20, timeoutMs });
+    const pace: number[] = [];
+    for (let run = 1; run <= options.runs; run += 1) {
+      say(`history: ${goals} goals beside ${finished}, run ${run} of ${options.runs}`);
+      const burst = await runBurst(deployment, { goals, timeoutMs });
+      pace.push(burst.goalsPerSecond);
+      figures.add(`history/${name}/goals_per_second`, burst.goalsPerSecond, perSecond);
+      figures.add(`history/${name}/cpu_ms_per_goal/all`, burst.cpuMsPerGoal.all, cpuPerGoal);
+      figures.add(`history/${name}/others_cpu_percent`, burst.othersCpuPercent, condition("% of a core"));
+    }
+    figures.add(`history/${name}/finished_goals`, finished, condition("goals"));
+    return median(pace);
   } finally {
     await deployment.stop();
   }
 }
 
-/** Finished goals number `from` to `to`, each with its five tasks, and with two steps and four events of its twenty-two and forty. */
-async function fill(db: pg.Client, from: number, to: number): Promise<void> {
+/** So many finished goals, each with its five tasks, and with two steps and four events of its twenty-two and forty. */
+async function fill(db: pg.Client, count: number): Promise<void> {
   await db.query("SELECT ensure_history_partition('standard', current_date - d) FROM generate_series(1, $1::int) d", [
     days,
   ]);
   // What is written is consistent by construction: foreign keys would be looked up one by one.
   await db.query("SET session_replication_role = replica");
   await db.query("SET synchronous_commit = off");
-  for (let at = from; at < to; at += batch) {
-    const range = [at, Math.min(at + batch, to) - 1, days];
+  for (let at = 0; at < count; at += batch) {
+    const range = [at, Math.min(at + batch, count) - 1, days];
     for (const statement of fillers) await db.query(statement, range);
   }
   await db.query("RESET session_replication_role");

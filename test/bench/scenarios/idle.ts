@@ -7,6 +7,7 @@ import { percentOfCore } from "./figure-kinds.ts";
 
 /** After work: what it left behind is cleaned up, timers are in their rhythm. */
 const settleMs = 5000;
+const quickSettleMs = 2000;
 const timeoutMs = 120_000;
 const servers = new Set(["postgres", "valkey"]);
 
@@ -17,7 +18,7 @@ export async function idle(bench: Bench): Promise<void> {
   const measure = async (deployment: Deployment, warmUp: () => Promise<unknown>) => {
     try {
       await warmUp();
-      await sleep(settleMs);
+      await sleep(options.isQuick ? quickSettleMs : settleMs);
       const [before, startedAt] = [deployment.cpu(), performance.now()];
       await sleep(forMs);
       const [after, tookMs] = [deployment.cpu(), performance.now() - startedAt];
@@ -34,7 +35,9 @@ export async function idle(bench: Bench): Promise<void> {
   say(`idle for ${forMs / 1000} s: separate processes, then embedded`);
   const separate = await deploy({ servers: bench.servers, executors: 1 });
   await measure(separate, () => runBurst(separate, { goals: 20, timeoutMs }));
-  const embedded = await deployEmbedded({});
-  await measure(embedded, () => runBurstOverHttp(embedded, { goals: 5, timeoutMs }));
+  if (!options.isQuick) {
+    const embedded = await deployEmbedded({});
+    await measure(embedded, () => runBurstOverHttp(embedded, { goals: 5, timeoutMs }));
+  }
   figures.add("idle/cpu_percent/busiest", busiest, percentOfCore);
 }

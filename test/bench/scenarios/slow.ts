@@ -12,6 +12,8 @@ const modelMs = 1000;
 /** Plan, two turns of the executor, verdict, plan: what no runtime can shorten. */
 const callsInARow = 5;
 const goalsInFlight = 1000;
+/** The looks at how many are live are 250 ms apart. */
+const nearlyAll = 0.9;
 const timeoutMs = 600_000;
 
 export async function slow({ servers, figures, options, say }: Bench): Promise<void> {
@@ -32,10 +34,11 @@ export async function slow({ servers, figures, options, say }: Bench): Promise<v
   try {
     await runBurst(deployment, { goals: 5, timeoutMs });
     const burst = await runBurst(deployment, { goals, timeoutMs });
-    figures.add("slow/goals_in_flight", goals, condition("goals"));
+    figures.add("slow/goals_in_flight", burst.mostLive, condition("goals"));
     figures.add("slow/makespan_over_critical_path", burst.makespanMs / (callsInARow * modelMs), times);
-    // A claim about a thousand goals is made of a thousand goals.
-    const peak = options.isQuick ? "slow/executor_peak_of_quick_mb" : "slow/executor_peak_mb";
+    // A claim about a thousand goals takes a thousand: where the first end before the last were posted, it was another load.
+    const isWhole = burst.mostLive >= goalsInFlight * nearlyAll;
+    const peak = isWhole ? "slow/executor_peak_mb" : "slow/executor_peak_of_fewer_mb";
     figures.add(peak, burst.memoryMb.executor!, megabytes);
     figures.add("slow/cpu_ms_per_goal/all", burst.cpuMsPerGoal.all, cpuPerGoal);
     figures.add("slow/others_cpu_percent", burst.othersCpuPercent, condition("% of a core"));
