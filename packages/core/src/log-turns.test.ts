@@ -85,7 +85,10 @@ test("2: process.exit in the middle of a turn loses no line", async () => {
 });
 
 test("2: nor does an error that nobody catches", async () => {
-  expect(await run("say(1, 20); setTimeout(() => { say(21, 30); null.x; });")).toEqual({ code: 1, numbers: numbers(30) });
+  expect(await run("say(1, 20); setTimeout(() => { say(21, 30); null.x; });")).toEqual({
+    code: 1,
+    numbers: numbers(30),
+  });
 });
 
 test("2: nor does a drain on SIGTERM, whose first line came when its turn ended", async () => {
