@@ -35,7 +35,7 @@ export function createEventMessages({ send, quietMs }: EventMessagesOptions): Ev
 
   async function sendPending(): Promise<number> {
     // What the same commit says of other goals comes in the same turn.
-    await null;
+    await Promise.resolve();
     const entries = [...pending];
     pending = new Map();
     for (let at = 0; at < entries.length; at += maxGoalsPerMessage)
