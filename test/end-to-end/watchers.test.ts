@@ -1,6 +1,6 @@
 /**
  * W9, W12: a thousand watchers cost what one does, whether Redis keeps the recent events, keeps a part of them, forgets
- * them or is away: every one of them sees each event once and in order.
+ * them or is away: every one of them sees each event once and in order. Who is not watched costs Redis a message.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { Agent, request, type IncomingMessage } from "node:http";
@@ -29,6 +29,7 @@ interface Watching {
 for (const size of realSizes)
   describeWithServers(`watchers on ${size}`, () => {
     let folder: string;
+    let env: Record<string, string>;
     let wire: Wire | undefined;
     let ingressRuntime: Runtime;
     /** The process that commits. */
@@ -41,7 +42,7 @@ for (const size of realSizes)
 
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), "outerloop-watchers-"));
-      const env: Record<string, string> = {
+      env = {
         DATABASE_URL: (await cloneDatabase()).url,
         OUTERLOOP_DATA_DIR: folder,
         OUTERLOOP_API_KEY: apiKey,
@@ -97,15 +98,15 @@ for (const size of realSizes)
     }
 
     /** A thousand at once overrun the backlog of a listening socket: who is cut off comes again, as clients do. */
-    const watch = (goal: string, after: number): Promise<Watching> =>
-      open(goal, after).catch((thrown: NodeJS.ErrnoException) => {
+    const watch = (goal: string, after: number, at = ingress.url): Promise<Watching> =>
+      open(goal, after, at).catch((thrown: NodeJS.ErrnoException) => {
         if (thrown.code !== "ECONNRESET") throw thrown;
-        return watch(goal, after);
+        return watch(goal, after, at);
       });
-    function open(goal: string, after: number): Promise<Watching> {
+    function open(goal: string, after: number, at: string): Promise<Watching> {
       return new Promise((resolve, reject) => {
         const asking = request(
-          `${ingress.url}/v1/goals/${goal}/events`,
+          `${at}/v1/goals/${goal}/events`,
           {
             agent,
             headers: { authorization: `Bearer ${apiKey}`, ...(after > 0 ? { "last-event-id": String(after) } : {}) },
@@ -212,10 +213,11 @@ for (const size of realSizes)
         watching.push(await watch(id, 0));
         await expectAll(watching, () => 0, 41);
         await wire!.mend();
+        // And it keeps them again, from where it was back: what came meanwhile is in Postgres.
         await vi.waitFor(
           async () => {
-            await append(id, 1);
-            expect(await ingressRuntime.bus.recent(id, 40, 5)).not.toBeNull();
+            const last = await append(id, 1);
+            await vi.waitFor(async () => expect(await ingressRuntime.bus.recent(id, last - 1, 5)).toHaveLength(1));
           },
           { timeout: 15_000, interval: 300 },
         );
@@ -226,10 +228,12 @@ for (const size of realSizes)
 
       test("a goal's stream keeps about as many events as it is set to, for as long as it is set to", async () => {
         const { id } = await call("/v1/goals", { text: "capped" });
+        const watching = await watch(id, 0);
         for (let n = 0; n < 10; n++) {
           const newest = await append(id, 100);
           await vi.waitFor(async () => expect(await ingressRuntime.bus.recent(id, newest, 1)).toEqual([]));
         }
+        watching.leave();
         const [key] = await redis!.keys(`*:recent:${id}`);
         const length = await redis!.xlen(key!);
         expect(length).toBeGreaterThanOrEqual(kept);
@@ -238,8 +242,94 @@ for (const size of realSizes)
         expect(await redis!.pttl(key!)).toBeGreaterThan(3_500_000);
         expect(await ingressRuntime.bus.recent(id, 1, 10)).toBeNull();
       });
+
+      test("a goal that nobody watches costs Redis its messages, and who comes to it then sees all of it", async () => {
+        const { id } = await call("/v1/goals", { text: "unwatched" });
+        const first = await watch(id, 0);
+        await expectAll([first], () => 0, await append(id, 30));
+        first.leave();
+        const [key] = await redis!.keys(`*:recent:${id}`);
+        await vi.waitFor(async () => expect(await redis!.xlen(key!)).toBe(31));
+        const [ofWorker, ofIngress] = [recordCommands(worker, id), recordCommands(ingressRuntime, id)];
+        let newest = 31;
+        // The ingress has heard of each before the next, so that none of these messages is still under way.
+        for (let n = 0; n < 20; n++) {
+          const heard = new Promise<void>((resolve) => {
+            const unsubscribe = ingressRuntime.bus.subscribe((goalId, told) => {
+              if (goalId !== id || told <= newest) return;
+              unsubscribe();
+              resolve();
+            });
+          });
+          const last = await append(id, 1);
+          await heard;
+          newest = last;
+        }
+        expect(await redis!.xlen(key!)).toBe(31);
+        expect(ofWorker().every((name) => name === "publish")).toBe(true);
+        expect(ofWorker().length).toBe(20);
+        expect(ofIngress()).toEqual([]);
+        // Where the stream ends is not where the goal has come to.
+        const back = await watch(id, 31);
+        await expectAll([back], () => 31, newest);
+        await vi.waitFor(async () => expect(await redis!.xlen(key!)).toBe(newest));
+        back.leave();
+      });
+
+      test("who comes to another ingress is served from Redis, without a query for each goal", async () => {
+        const other = await openRuntime(readConfig(env), { service: "ingress", listens: true });
+        const otherIngress = await startIngress(other, { host: "127.0.0.1", port: 0 });
+        try {
+          const { id } = await call("/v1/goals", { text: "moved" });
+          const here = await watch(id, 0);
+          const newest = await append(id, 40);
+          await expectAll([here], () => 0, newest);
+          await vi.waitFor(async () => expect(await other.bus.recent(id, newest, 1)).toEqual([]));
+          let events = 0;
+          countQueries(other, (text) => {
+            if (/from "events"/.test(text)) events += 1;
+          });
+          const there = await watch(id, 10, otherIngress.url);
+          await expectAll([there], () => 10, newest);
+          expect(events).toBe(0);
+          here.leave();
+          there.leave();
+        } finally {
+          await otherIngress.close();
+          await other.close();
+        }
+      }, 30_000);
+
+      test("what is kept is sent without the text of its script, but for the first time on a connection", async () => {
+        const { id } = await call("/v1/goals", { text: "script" });
+        const watching = await watch(id, 0);
+        await vi.waitFor(async () => expect(await ingressRuntime.bus.recent(id, 1, 1)).toEqual([]));
+        const sent = recordCommands(ingressRuntime, id);
+        let newest = 1;
+        for (let n = 0; n < 20; n++) {
+          newest = await append(id, 1);
+          await vi.waitFor(() => expect(watching.ids.at(-1)).toBe(newest), { interval: 1 });
+        }
+        await vi.waitFor(async () => expect(await ingressRuntime.bus.recent(id, newest, 1)).toEqual([]));
+        watching.leave();
+        const scripts = sent().filter((name) => name.startsWith("eval"));
+        expect(scripts.length).toBe(20);
+        expect(scripts.slice(1).every((name) => name === "evalsha")).toBe(true);
+      });
     }
   });
+
+/** Names of the commands that a process sends Redis about a goal from now on, as they went over the wire. */
+function recordCommands(runtime: Runtime, goal: string): () => readonly string[] {
+  const connection = runtime.queue.connectRedis("send")!;
+  const sent: { readonly name: string }[] = [];
+  const send = connection.sendCommand.bind(connection);
+  connection.sendCommand = (command, ...rest) => {
+    if (command.args.some((arg) => String(arg).includes(goal))) sent.push(command);
+    return send(command, ...rest);
+  };
+  return () => sent.map((command) => command.name);
+}
 
 type Query = (text: string | { readonly text: string }, ...rest: unknown[]) => unknown;
 

@@ -62,17 +62,26 @@ export function parseFailpoint(text: string): Failpoint | undefined {
 // The one state of a module here: what would hand it down to every place would be in every signature, for tests alone.
 let armed: Failpoint | null = null;
 let passes = 0;
+let lastWords: () => void = () => undefined;
 
-/** Once, at the start of the process. */
-export function armFailpoint(failpoint: Failpoint | null): void {
+/**
+ * Once, at the start of the process.
+ *
+ * @param beforeEnd writes what was logged before: that a line is missing must not depend on where in a turn of the event
+ *   loop its process ended
+ */
+export function armFailpoint(failpoint: Failpoint | null, beforeEnd: () => void = () => undefined): void {
   armed = failpoint;
   passes = 0;
+  lastWords = beforeEnd;
 }
 
 /** Ends or stops the process if this is the armed one and its pass. */
 export function failpoint(name: FailpointName): void {
   if (armed === null || armed.name !== name) return;
   passes += 1;
-  // A signal that no process can catch: nothing is flushed, closed or handed back.
-  if (passes === armed.hit) process.kill(process.pid, armed.signal);
+  if (passes !== armed.hit) return;
+  lastWords();
+  // A signal that no process can catch: nothing else is written, closed or handed back.
+  process.kill(process.pid, armed.signal);
 }

@@ -1,8 +1,10 @@
 /** pino with a constant event name and ids; no prompts, secrets or personal data. */
 import { createHash } from "node:crypto";
 import { pino, type Logger as PinoLogger } from "pino";
+import { createLogTurns } from "./log-turns.ts";
 
-export type Logger = Pick<PinoLogger, "debug" | "info" | "warn" | "error" | "child">;
+/** `flush`: for who is about to end the process in a way that runs nothing more. */
+export type Logger = Pick<PinoLogger, "debug" | "info" | "warn" | "error" | "child" | "flush">;
 
 /**
  * The trace that everything about a goal belongs to, in whichever process: 16 bytes in hex, as W3C Trace Context has it.
@@ -18,6 +20,6 @@ const secretPaths = ["*.apiKey", "*.authorization", "*.password", "*.token"];
 export function createLogger(service: string, level: string, destination: 1 | 2 = 1): Logger {
   return pino(
     { name: service, level, base: { service, pid: process.pid }, redact: { paths: secretPaths, censor: "[redacted]" } },
-    pino.destination({ fd: destination, sync: false }),
+    createLogTurns(pino.destination({ fd: destination, sync: true })),
   );
 }

@@ -57,7 +57,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
   // A child's death is blamed on its work, so none is made to die.
   const armed = isChild ? null : config.failpoint;
   if (armed !== null) log.warn({ event: "failpoint_armed", ...armed });
-  armFailpoint(armed);
+  armFailpoint(armed, () => log.flush());
   const models = createModels(config.models, {
     offline: options.offline ?? createOfflineProvider(),
     localEmbedder: createLocalEmbedder(),

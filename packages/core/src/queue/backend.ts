@@ -24,7 +24,7 @@ export interface QueueBackend {
   readonly fetchMs: number;
   /** Closes a worker and what only it was connected by, without waiting for what may never answer. */
   dropWorker(worker: JobWorker): void;
-  /** Makes connections of its own for publishing and subscribing; null on the Postgres backend. */
+  /** `send`: the connection by which jobs are sent; `listen`: one of its own. null on the Postgres backend. */
   connectRedis(purpose: "send" | "listen"): Redis | null;
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -111,8 +111,8 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
       `REDIS_URL: this Redis evicts keys (maxmemory-policy ${policy}), which loses jobs. Fix: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file.`,
     );
   }
-  const connectRedis = (purpose: "send" | "listen") => {
-    const connection = new Redis(url, purpose === "send" ? sending : listening);
+  const connectListener = () => {
+    const connection = new Redis(url, listening);
     connection.on("error", () => undefined);
     connections.add(connection);
     return connection;
@@ -131,7 +131,7 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
     queues,
     fetchMs: 1000 * workerOptions.drainDelay,
     createWorker(name) {
-      const connection = connectRedis("listen");
+      const connection = connectListener();
       const worker = quiet(
         new Worker<JobPayload>(name, null, { ...workerOptions, connection, prefix: options.prefix }),
       );
@@ -144,7 +144,7 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
       connection?.disconnect();
       if (connection !== undefined) connections.delete(connection);
     },
-    connectRedis,
+    connectRedis: (purpose) => (purpose === "send" ? producer : connectListener()),
     ping: async () => void (await producer.ping()),
     close: async () => {
       await Promise.allSettled(Object.values(queues).map((queue) => queue.close()));

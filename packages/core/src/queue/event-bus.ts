@@ -1,7 +1,8 @@
 /**
  * Tells watchers that a goal has new events: its id and newest number, no more. Over Redis where there is one, else by
- * NOTIFY after the commit and coalesced (W9), else inside the one process. A lost message costs a watcher its next look.
- * On Redis it also keeps the recent events themselves, written before they are told of.
+ * NOTIFY after the commit (W9), else inside the one process. A lost message costs a watcher its next look. Where there are
+ * watchers and Redis, it also keeps the recent events that were read for them there; a goal that nobody watches costs its
+ * messages alone.
  */
 import type { Redis } from "ioredis";
 import type { PoolClient } from "pg";
@@ -9,7 +10,7 @@ import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import type { Database } from "../store/database.ts";
 import type { GoalEvent } from "../domain/event.ts";
-import { newestEventsOf } from "../store/events.ts";
+import { createEventMessages, type EventMessage } from "./event-messages.ts";
 import { createRecentEvents, type RecentEvents, type RecentEventsOptions } from "./recent-events.ts";
 
 export interface EventBus {
@@ -17,21 +18,17 @@ export interface EventBus {
   subscribe(listener: (goalId: string, newest: number) => void): () => void;
   /** As `RecentEvents.read`; null also where nothing keeps them. */
   recent(goalId: string, after: number, limit: number): Promise<readonly GoalEvent[] | null>;
+  /** As `RecentEvents.keep`; nothing where nothing keeps them. */
+  keep(goalId: string, events: readonly GoalEvent[], newest: number): void;
   close(): Promise<void>;
 }
 
-/** Commits of this long share one message. */
-const coalesceMs = 10;
 const reconnectMs = 1000;
 /** A listener asks this often whether anybody is at the other end. */
 const askEveryMs = 10_000;
-/** NOTIFY refuses payloads of 8,000 bytes and more. */
-const maxGoalsPerMessage = 150;
+/** Between messages about one goal. A NOTIFY is a commit like another, and all of them stand in one line. */
+const quietMs = { redis: 2, notify: 10, process: 2 } as const;
 const channel = "outerloop_events";
-/** Told of while Redis or Postgres is slow; more than these cost their watchers a look. */
-const maxPendingGoals = 10_000;
-
-type Message = Readonly<Record<string, number>>;
 
 type ConnectRedis = (purpose: "send" | "listen") => Redis | null;
 
@@ -51,75 +48,49 @@ export async function openEventBus(
 ): Promise<EventBus> {
   const { prefix, listens } = options;
   const listeners = new Set<(goalId: string, newest: number) => void>();
-  const deliver = (message: Message) => {
+  const deliver = (message: EventMessage) => {
     for (const [goalId, newest] of Object.entries(message)) for (const listener of listeners) listener(goalId, newest);
   };
-  const wire = await openWire(database, connectRedis, prefix, listens, deliver, log);
-  const store = connectRedis("send");
-  const recent: RecentEvents | null =
-    store === null
-      ? null
-      : createRecentEvents(store, prefix, (above, limit) => newestEventsOf(database.db, above, limit), options.recent);
-  let pending = new Map<string, number>();
-  let timer: NodeJS.Timeout | undefined;
-
+  const redis = connectRedis("send");
+  const wire = await openWire(database, redis, connectRedis, prefix, listens, deliver, log);
   const failed = (thrown: unknown) => log.debug({ event: "event_publish_failed", error: messageOf(thrown) });
-
-  /** One at a time: what comes meanwhile gathers and goes with the next. */
-  let flushing: Promise<void> | undefined;
-  const flush = async (): Promise<void> => {
-    const entries = [...pending];
-    pending = new Map();
-    // Kept first, so that who is told finds it there; where it cannot be, Postgres has it.
-    await recent?.append(new Map(entries)).catch(failed);
-    for (let at = 0; at < entries.length; at += maxGoalsPerMessage)
-      await wire.send(Object.fromEntries(entries.slice(at, at + maxGoalsPerMessage))).catch(failed);
-  };
-  const flushSoon = () => {
-    timer ??= setTimeout(() => {
-      flushing = flush().finally(() => {
-        timer = undefined;
-        flushing = undefined;
-        if (pending.size > 0) flushSoon();
-      });
-    }, coalesceMs);
-  };
+  const recent: RecentEvents | null =
+    redis === null || !listens ? null : createRecentEvents(redis, prefix, options.recent, failed);
+  const messages = createEventMessages({
+    send: (message) => wire.send(message).catch(failed),
+    quietMs: quietMs[wire.kind],
+  });
 
   return {
-    publish(goalId, newest) {
-      pending.set(goalId, Math.max(newest, pending.get(goalId) ?? 0));
-      const [oldest] = pending.keys();
-      if (pending.size > maxPendingGoals && oldest !== undefined) pending.delete(oldest);
-      flushSoon();
-    },
+    publish: (goalId, newest) => messages.add(goalId, newest),
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
     recent: async (goalId, after, limit) => (recent === null ? null : recent.read(goalId, after, limit)),
+    keep: (goalId, events, newest) => recent?.keep(goalId, events, newest),
     async close() {
-      clearTimeout(timer);
-      await flushing;
-      if (pending.size > 0) await flush();
+      await messages.close();
       await wire.close();
     },
   };
 }
 
 interface Wire {
-  send(message: Message): Promise<void>;
+  readonly kind: keyof typeof quietMs;
+  send(message: EventMessage): Promise<void>;
   close(): Promise<void>;
 }
 
 async function openWire(
   database: Database,
+  publisher: Redis | null,
   connectRedis: ConnectRedis,
   prefix: string,
   listens: boolean,
-  deliver: (message: Message) => void,
+  deliver: (message: EventMessage) => void,
   log: Logger,
 ): Promise<Wire> {
-  const publisher = connectRedis("send");
   if (publisher !== null) {
     const topic = `${prefix}:events`;
     let asking: NodeJS.Timeout | undefined;
@@ -132,11 +103,13 @@ async function openWire(
       asking.unref();
     }
     return {
+      kind: "redis",
       send: async (message) => void (await publisher.publish(topic, JSON.stringify(message))),
       close: async () => clearInterval(asking),
     };
   }
-  if (database.kind === "embedded") return { send: async (message) => deliver(message), close: async () => undefined };
+  if (database.kind === "embedded")
+    return { kind: "process", send: async (message) => deliver(message), close: async () => undefined };
 
   const closing = new AbortController();
   let client: PoolClient | undefined;
@@ -169,6 +142,7 @@ async function openWire(
   asking.unref();
   if (listens) await listen();
   return {
+    kind: "notify",
     send: async (message) =>
       void (await database.pool.query("SELECT pg_notify($1, $2)", [channel, JSON.stringify(message)])),
     close: async () => {
@@ -180,9 +154,9 @@ async function openWire(
   };
 }
 
-function readMessage(text: string): Message {
+function readMessage(text: string): EventMessage {
   try {
-    return JSON.parse(text) as Message;
+    return JSON.parse(text) as EventMessage;
   } catch {
     return {};
   }

@@ -1,12 +1,12 @@
 /**
- * The recent events of each goal in Redis (W9, W12): a capped stream a goal, its ids the goal's own numbers, so that those
- * who come back need not ask Postgres.
+ * The recent events of each watched goal in Redis (W9, W12): a capped stream a goal, its ids the goal's own numbers, so that
+ * those who come back, to this or another ingress, need not ask Postgres.
  *
  * 1. A stream has no gap: entries are added in order above its top, and where one would be left out it begins anew.
  * 2. It may lag or be gone; a reader expects the next number and else asks Postgres. Nothing waits for it.
- * 3. What goes in was read back once a goal and flush, for all commits in between, by whoever committed.
+ * 3. What goes in is what an ingress read from Postgres for its watchers: a goal that nobody watches has no stream.
  */
-import type { Redis } from "ioredis";
+import type { Redis, Result } from "ioredis";
 import { z } from "zod";
 import { eventTypes, type GoalEvent } from "../domain/event.ts";
 
@@ -18,22 +18,21 @@ export interface RecentEventsOptions {
 }
 
 export interface RecentEvents {
-  /** Brings the streams of these goals up to their newest events. */
-  append(newest: ReadonlyMap<string, number>): Promise<void>;
+  /**
+   * Adds events that follow one another, unless the goal's `newest` number is so far above them that they are not recent.
+   * Returns at once; what cannot be kept now is left out.
+   */
+  keep(goalId: string, events: readonly GoalEvent[], newest: number): void;
   /** The events right above `after`; empty where the stream has come no further, null where it does not know. */
   read(goalId: string, after: number, limit: number): Promise<readonly GoalEvent[] | null>;
 }
 
-/** The newest `limit` events of each goal above a number, in order. */
-export type ReadBack = (
-  above: ReadonlyMap<string, number>,
-  limit: number,
-) => Promise<ReadonlyMap<string, readonly GoalEvent[]>>;
-
-/** Goals whose stream's top this process remembers; for another it asks. */
-const maxTops = 10_000;
 /** A larger event stays in Postgres: its place is kept by an entry that says so. */
 const maxEventBytes = 64 * 1024;
+/** On their way to Redis; beyond this, as while it is away, events are left out and their streams begin anew later. */
+const maxSendingBytes = 8 * 1024 * 1024;
+/** What one event costs however short it is, about. */
+const overheadBytes = 100;
 
 const eventSchema = z.object({
   type: z.enum(eventTypes),
@@ -42,11 +41,12 @@ const eventSchema = z.object({
   at: z.string(),
 });
 
-/** Atomic, so that two publishers of a goal leave no gap, whatever their order. An id below the top is there already. */
+/** Atomic, so that two who keep a goal's events leave no gap, whatever their order. An id below the top is there already. */
 const appendScript = `
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local top = 0
 if #last > 0 then top = tonumber(string.match(last[1][1], '^%d+')) end
+if tonumber(ARGV[#ARGV - 1]) <= top then return 0 end
 if top > 0 and tonumber(ARGV[3]) > top + 1 then
   redis.call('DEL', KEYS[1])
   top = 0
@@ -59,62 +59,42 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1`;
 
+declare module "ioredis" {
+  interface RedisCommander<Context> {
+    keepRecentEvents(key: string, ...args: (string | number)[]): Result<number, Context>;
+  }
+}
+
 type StreamEntry = [id: string, fields: string[]];
 
+/** @param failed told of what Redis did not take */
 export function createRecentEvents(
   redis: Redis,
   prefix: string,
-  readBack: ReadBack,
   options: RecentEventsOptions,
+  failed: (thrown: unknown) => void,
 ): RecentEvents {
+  // Its text goes to Redis once a connection.
+  redis.defineCommand("keepRecentEvents", { numberOfKeys: 1, lua: appendScript });
   const keyOf = (goalId: string) => `${prefix}:recent:${goalId}`;
-  /** As far as this process knows; the least recently written first. */
-  const tops = new Map<string, number>();
-  const remember = (goalId: string, top: number) => {
-    tops.delete(goalId);
-    tops.set(goalId, top);
-    const [oldest] = tops.keys();
-    if (tops.size > maxTops && oldest !== undefined) tops.delete(oldest);
-  };
-
-  async function topsOf(goalIds: readonly string[]): Promise<Map<string, number>> {
-    const known = new Map(goalIds.flatMap((id) => (tops.has(id) ? [[id, tops.get(id)!] as const] : [])));
-    const unknown = goalIds.filter((id) => !known.has(id));
-    if (unknown.length === 0) return known;
-    const pipeline = redis.pipeline();
-    for (const id of unknown) pipeline.xrevrange(keyOf(id), "+", "-", "COUNT", 1);
-    const replies = (await pipeline.exec()) ?? [];
-    for (const [index, [failure, entries]] of replies.entries()) {
-      if (failure !== null) throw failure;
-      known.set(unknown[index]!, seqOf((entries as StreamEntry[])[0]?.[0]));
-    }
-    return known;
-  }
+  let sendingBytes = 0;
 
   return {
-    async append(newest) {
-      const above = await topsOf([...newest.keys()]);
-      for (const [goalId, top] of above) if (top >= newest.get(goalId)!) above.delete(goalId);
-      if (above.size === 0) return;
-      const found = await readBack(above, options.length);
-      const pipeline = redis.pipeline();
-      for (const [goalId, events] of found)
-        pipeline.eval(
-          appendScript,
-          1,
+    keep(goalId, events, newest) {
+      const recent = events.filter((event) => event.seq > newest - options.length);
+      if (recent.length === 0 || sendingBytes >= maxSendingBytes) return;
+      const texts = recent.map(encode);
+      const bytes = texts.reduce((sum, text) => sum + text.length + overheadBytes, 0);
+      sendingBytes += bytes;
+      redis
+        .keepRecentEvents(
           keyOf(goalId),
           options.length,
           options.ttlMs,
-          ...events.flatMap((event) => [event.seq, encode(event)]),
-        );
-      const replies = (await pipeline.exec()) ?? [];
-      const goalIds = [...found.keys()];
-      for (const [index, [failure]] of replies.entries()) {
-        const goalId = goalIds[index]!;
-        // What was not written is found missing when the goal's next event is.
-        if (failure === null) remember(goalId, found.get(goalId)!.at(-1)!.seq);
-        else tops.delete(goalId);
-      }
+          ...recent.flatMap((event, index) => [event.seq, texts[index]!]),
+        )
+        .catch(failed)
+        .finally(() => (sendingBytes -= bytes));
     },
     async read(goalId, after, limit) {
       const key = keyOf(goalId);

@@ -35,29 +35,6 @@ export async function eventsAfter(db: Db | Trx, goalId: GoalId, after: number, l
   }));
 }
 
-/**
- * The newest `limit` events of each goal above its number, in order; goals without any are left out. One query for all,
- * served by the primary key for each goal.
- */
-export async function newestEventsOf(
-  db: Db,
-  above: ReadonlyMap<string, number>,
-  limit: number,
-): Promise<ReadonlyMap<string, readonly GoalEvent[]>> {
-  const { rows } = await sql<{ goal_id: string; events: GoalEvent[] }>`
-    SELECT g.id AS goal_id, e.events
-    FROM unnest(${sql.val([...above.keys()])}::text[], ${sql.val([...above.values()])}::bigint[]) AS w (id, above)
-    JOIN goals g ON g.id = w.id
-    CROSS JOIN LATERAL (
-      SELECT jsonb_agg(jsonb_build_object('seq', n.seq, 'type', n.type, 'taskId', n.task_id, 'data', n.data,
-        'at', to_char(n.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) ORDER BY n.seq) AS events
-      FROM (
-        SELECT * FROM events e WHERE e.retention = g.retention AND e.goal_day = g.goal_day AND e.goal_id = g.id AND e.seq > w.above
-        ORDER BY e.seq DESC LIMIT ${limit}::integer) n) e
-    WHERE e.events IS NOT NULL`.execute(db);
-  return new Map(rows.map((row) => [row.goal_id, row.events]));
-}
-
 /** The newest number of each of these goals: one query however many watchers there are. */
 export async function newestEvents(db: Db, goalIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
   if (goalIds.length === 0) return new Map();

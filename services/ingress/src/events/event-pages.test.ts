@@ -11,19 +11,24 @@ const event = (seq: number, room = 0): GoalEvent => ({
   at: "2026-01-01T00:00:00Z",
 });
 
-/** A store of `newest` events, a Redis that keeps those above `kept` (null: none), and how often each was asked. */
+/**
+ * A store of `newest` events, a Redis that keeps those above `kept` (null: none) but for the last `behind`, how often each
+ * was asked, and what Redis was given.
+ */
 function setUp(options: { readonly maxBytes?: number; readonly room?: number } = {}) {
   const state = { newest: 0, kept: null as number | null, behind: 0, now: 0, storeReads: 0, redisReads: 0 };
+  const given: (readonly [first: number, last: number, newest: number])[] = [];
   let tell: (goalId: string, newest: number) => void = () => undefined;
   const above = (after: number, newest: number, limit: number) =>
     Array.from({ length: Math.max(Math.min(newest - after, limit), 0) }, (_, index) =>
       event(after + index + 1, options.room),
     );
-  const bus: Pick<EventBus, "recent" | "subscribe"> = {
+  const bus: Pick<EventBus, "recent" | "keep" | "subscribe"> = {
     recent: async (_goalId, after, limit) => {
       state.redisReads += 1;
       return state.kept === null || after < state.kept ? null : above(after, state.newest - state.behind, limit);
     },
+    keep: (_goalId, events, newest) => void given.push([events[0]!.seq, events.at(-1)!.seq, newest]),
     subscribe: (listener) => ((tell = listener), () => undefined),
   };
   const pages = createEventPages(
@@ -35,7 +40,7 @@ function setUp(options: { readonly maxBytes?: number; readonly room?: number } =
     { maxBytes: options.maxBytes ?? 1_000_000, freshMs: 1000, clock: () => state.now },
   );
   const idsAfter = async (after: number) => (await pages.read(goal, after)).events.map((each) => each.seq);
-  return { state, pages, idsAfter, tell: (newest: number) => tell(goal, newest) };
+  return { state, given, pages, idsAfter, tell: (newest: number) => tell(goal, newest) };
 }
 
 test("1: those who ask at once share one read, and those who ask soon after ask nobody", async () => {
@@ -61,20 +66,58 @@ test("1: a full page is read once for ever, and says that there may be more", as
 });
 
 test("2: what Redis keeps is not asked of Postgres, what it does not keep is", async () => {
-  const { state, idsAfter } = setUp();
+  const { state, given, idsAfter, tell } = setUp();
   state.newest = 150;
   state.kept = 90;
+  tell(150);
   expect((await idsAfter(100)).length).toBe(50);
   expect([state.redisReads, state.storeReads]).toEqual([1, 0]);
   expect((await idsAfter(0)).length).toBe(100);
   expect([state.redisReads, state.storeReads]).toEqual([2, 1]);
+  expect(given).toEqual([[1, 100, 150]]);
+});
+
+test("2: who follows has it read from Postgres, and what was read is kept for others", async () => {
+  const { state, given, idsAfter, tell } = setUp();
+  state.newest = 98;
+  state.kept = 0;
+  await idsAfter(0);
+  for (state.newest = 99; state.newest <= 102; state.newest++) {
+    tell(state.newest);
+    await idsAfter(state.newest - 2);
+    await idsAfter(state.newest - 1);
+  }
+  expect(given).toEqual([
+    [99, 99, 99],
+    [100, 100, 100],
+    [102, 102, 102],
+  ]);
+});
+
+test("2: old pages of a goal that nobody told of are not kept, its end is", async () => {
+  const { state, given, idsAfter } = setUp();
+  state.newest = 250;
+  for (const after of [0, 100, 200]) await idsAfter(after);
+  expect(given).toEqual([[201, 250, 250]]);
+});
+
+test("3: where somebody last watched is not taken for the end of a goal", async () => {
+  const { state, given, idsAfter } = setUp();
+  state.newest = 80;
+  state.kept = 0;
+  state.behind = 30;
+  expect((await idsAfter(50)).length).toBe(30);
+  expect([state.redisReads, state.storeReads]).toEqual([1, 1]);
+  expect(given).toEqual([[51, 80, 80]]);
 });
 
 test("3: news ends what was kept as fresh, also where Redis lags behind it", async () => {
   const { state, idsAfter, tell } = setUp();
   state.newest = 5;
   state.kept = 0;
+  tell(5);
   await idsAfter(0);
+  expect(state.storeReads).toBe(0);
   state.newest = 6;
   state.behind = 1;
   tell(6);
@@ -88,7 +131,11 @@ test("3: news of what nobody knows ends in two looks", async () => {
   await idsAfter(0);
   tell(9);
   expect(await idsAfter(5)).toEqual([]);
-  expect(state.storeReads).toBeLessThanOrEqual(3);
+  const reads = state.storeReads;
+  expect(reads).toBeLessThanOrEqual(3);
+  // Nor does the next one look for it.
+  expect(await idsAfter(5)).toEqual([]);
+  expect(state.storeReads).toBe(reads);
 });
 
 test("3: news that comes while a read is under way is not missed by those who share it", async () => {

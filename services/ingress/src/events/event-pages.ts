@@ -3,9 +3,11 @@
  * kept as pages of a hundred numbers each, ready to be sent; only the page that still grows is looked at again.
  *
  * 1. Those who want the same page at the same time share one read; a thousand who come back cost the pages they lack.
- * 2. A page is read from Redis where the recent events reach back to it, else from Postgres.
- * 3. What the bus told of is never missed: a page that lacks it is read again, from Postgres where Redis lacks it too.
- * 4. Memory is bounded by bytes; what was wanted longest ago goes first.
+ * 2. A page that is new here is read from Redis where the recent events reach back to it. What they lack is read from
+ *    Postgres, and so is all that comes after; what was read there is kept in Redis for others.
+ * 3. What the bus told of is never missed: a page that lacks it is read again. Only what it told makes a page that still
+ *    grows whole without a look at Postgres: the recent events end where somebody last watched.
+ * 4. Memory is bounded, pages by bytes and what was told by goals; what was wanted or told longest ago goes first.
  */
 import type { EventBus, EventType, GoalEvent, GoalId } from "@outerloop/core";
 import { toEventResource } from "../goals/resources.ts";
@@ -40,10 +42,12 @@ export interface EventPagesOptions {
 export type ReadEvents = (goalId: GoalId, after: number, limit: number) => Promise<readonly GoalEvent[]>;
 
 const pageSize = 100;
-/** An event's objects beside its text, about. */
+/** The objects of an event beside its text, and of a page beside its events, about. */
 const overheadBytes = 200;
 /** A read that was under way when news came is repeated once for it; more would chase what Postgres does not know. */
 const maxLooks = 2;
+/** Goals whose newest number is remembered. */
+const maxTold = 10_000;
 
 interface Kept {
   readonly goalId: GoalId;
@@ -59,17 +63,20 @@ const lastOf = (page: Kept) => page.first + page.events.length;
 const isFull = (page: Kept) => page.events.length === pageSize;
 
 export function createEventPages(
-  bus: Pick<EventBus, "recent" | "subscribe">,
+  bus: Pick<EventBus, "recent" | "keep" | "subscribe">,
   readStore: ReadEvents,
   options: EventPagesOptions,
 ): EventPages {
   const kept = new Map<string, Kept>();
   let bytes = 0;
-  /** The newest numbers that were told, of goals that have a page here. */
+  /** The newest numbers that were told, watched here or not: who comes may find all of a goal in Redis, and know it. */
   const told = new Map<string, number>();
-  const pagesOf = new Map<string, number>();
   const unsubscribe = bus.subscribe((goalId, newest) => {
-    if (pagesOf.has(goalId) && newest > (told.get(goalId) ?? 0)) told.set(goalId, newest);
+    const before = told.get(goalId) ?? 0;
+    told.delete(goalId);
+    told.set(goalId, Math.max(newest, before));
+    const [oldest] = told.keys();
+    if (told.size > maxTold && oldest !== undefined) told.delete(oldest);
   });
 
   const keyOf = (page: Pick<Kept, "goalId" | "first">) => `${page.goalId}/${page.first}`;
@@ -77,12 +84,6 @@ export function createEventPages(
   function drop(page: Kept): void {
     if (!kept.delete(keyOf(page))) return;
     bytes -= page.bytes;
-    const left = (pagesOf.get(page.goalId) ?? 1) - 1;
-    if (left > 0) pagesOf.set(page.goalId, left);
-    else {
-      pagesOf.delete(page.goalId);
-      told.delete(page.goalId);
-    }
   }
 
   function take(goalId: GoalId, first: number): Kept {
@@ -91,21 +92,34 @@ export function createEventPages(
     // A Map keeps the order of insertion, so its first entry is the one wanted longest ago.
     if (page !== undefined) kept.delete(key);
     else {
-      page = { goalId, first, events: [], bytes: 0, readAt: Number.NEGATIVE_INFINITY, reading: undefined };
-      pagesOf.set(goalId, (pagesOf.get(goalId) ?? 0) + 1);
+      const readAt = Number.NEGATIVE_INFINITY;
+      page = { goalId, first, events: [], bytes: overheadBytes, readAt, reading: undefined };
+      bytes += overheadBytes;
     }
     kept.set(key, page);
     return page;
   }
 
   /** Reads on from where the page ends. */
-  async function grow(page: Kept, wanted: number): Promise<void> {
+  async function grow(page: Kept): Promise<void> {
+    const { goalId } = page;
     const after = lastOf(page);
     const limit = pageSize - page.events.length;
+    const isNew = page.readAt === Number.NEGATIVE_INFINITY;
     const readAt = options.clock();
-    const recent = await bus.recent(page.goalId, after, limit).catch(() => null);
-    const reaches = recent !== null && (after + recent.length >= wanted || recent.length === limit);
-    const events = reaches ? recent : await readStore(page.goalId, after, limit);
+    const newest = told.get(goalId);
+    const recent = isNew ? await bus.recent(goalId, after, limit).catch(() => null) : null;
+    const reached = after + (recent?.length ?? 0);
+    const isWhole = recent !== null && (recent.length === limit || reached >= (newest ?? Number.POSITIVE_INFINITY));
+    const stored = isWhole ? [] : await readStore(goalId, reached, limit - (recent?.length ?? 0));
+    const events = [...(recent ?? []), ...stored];
+    const last = after + events.length;
+    const reachesEnd = events.length < limit;
+    // Told before Postgres was asked and not known to it: nobody looks for it again.
+    if (reachesEnd && newest !== undefined && newest > last && told.get(goalId) === newest) told.set(goalId, last);
+    // Of a goal that nobody told of, a full page may be from long ago.
+    if (stored.length > 0 && (reachesEnd || newest !== undefined))
+      bus.keep(goalId, stored, Math.max(last, told.get(goalId) ?? 0));
     const shown = events.map(show);
     const added = shown.reduce((sum, event) => sum + event.text.length + overheadBytes, 0);
     page.events = [...page.events, ...shown];
@@ -125,7 +139,7 @@ export function createEventPages(
       for (let look = 0; look < maxLooks && !isFull(page); look++) {
         const wanted = Math.min(Math.max(told.get(goalId) ?? 0, known), page.first + pageSize);
         if (lastOf(page) >= wanted && options.clock() - page.readAt < options.freshMs) break;
-        page.reading ??= grow(page, wanted).finally(() => (page.reading = undefined));
+        page.reading ??= grow(page).finally(() => (page.reading = undefined));
         await page.reading;
       }
       return { events: page.events.slice(Math.max(after - page.first, 0)), more: isFull(page) };
