@@ -163,7 +163,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
         () => `a plan that had read ${write.plan!.read} of ${before.planWanted} requests left ${goal.plan_wanted}`,
       );
     }
-    if (write.end?.to === "succeeded" && (strict || before.exhausted === null))
+    if (write.end?.to === "succeeded" && (strict || (before.exhausted ?? goal.exhausted) === null))
       hold("W6", before.live === 0, () => `goal ${goal.id} succeeded with ${before.live} live tasks`);
   }
 
@@ -500,7 +500,17 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     return row !== undefined && row.fence === claim.fence && row.lease_id !== null;
   }
 
+  const told = new Set<string>();
+  /** A claim that was lost may be in the middle of a call; who was told of it begins no other. */
+  function hasStopped(actor: Actor | null, what: string): void {
+    const claim = actor?.claim;
+    if (claim === undefined) return;
+    hold("W3", !told.has(`${claim.id} ${claim.fence}`), () => `${claim.id} lost its claim, was told so, and ${what}`);
+  }
+
   return {
+    onStale: (id: string, fence: number) => void told.add(`${id} ${fence}`),
+
     after(operation: Operation): void {
       const { name, args, reply, by } = operation;
       if (reply instanceof Error) {
@@ -526,6 +536,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     },
 
     onModelCall(request: ModelRequest, actor: Actor | null): void {
+      hasStopped(actor, "asks its model");
       const claim = actor?.claim;
       if (claim === undefined || !stands(actor)) return;
       const book = tables.books.get(claim.kind === "goal" ? claim.id : tables.taskGoals.get(claim.id)!)!;
@@ -552,6 +563,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     },
 
     onToolCall(tool: string, args: { readonly n: string }, context: ToolContext, actor: Actor | null): void {
+      hasStopped(actor, `calls ${tool}`);
       if (!args.n.startsWith("n") || !stands(actor)) return;
       const { steps } = tables.books.get(context.goalId)!;
       const journaled = steps.some(

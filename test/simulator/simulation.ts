@@ -3,31 +3,12 @@
  * store, queue, providers and receivers, people, and bad weather. Then the weather clears, people decide what is open, and
  * everything must come to an end. The same seed gives the same run, to the last operation.
  */
-import {
-  createIds,
-  createMetrics,
-  OuterloopError,
-  readConfig,
-  startStageRuntime,
-  storeCalls,
-  type Claimer,
-  type CommitReply,
-  type Config,
-  type Isolation,
-  type Logger,
-  type QueueName,
-  type Run,
-  type SealedWrite,
-  type StageHandler,
-  type StageRuntime,
-  type Store,
-  type Write,
-} from "@outerloop/core";
-import { createExecutor } from "@outerloop/executor";
-import { createPlanner } from "@outerloop/planner";
-import { createReflector } from "@outerloop/reflector";
+import { createIds, OuterloopError, storeCalls, type QueueName, type SealedWrite, type Store } from "@outerloop/core";
 import { createRegistry } from "@outerloop/skills";
 import { createChecks, Violation, type Operation } from "./checks.ts";
+import { createCrew } from "./crew.ts";
+import { describe } from "./describe.ts";
+import { gatherWrites, mayShareBatch } from "./gather.ts";
 import { createModelCalls, type ModelCalls } from "./model/store.ts";
 import { createTables, type Tables } from "./model/tables.ts";
 import { callOver, fairWeather, type Weather } from "./network.ts";
@@ -36,7 +17,8 @@ import { chooseDeed, decide, moreFor, perform, type Deed } from "./people.ts";
 import { createScriptedModels } from "./provider.ts";
 import { createModelQueue } from "./queue.ts";
 import { createRandom, type Random } from "./random.ts";
-import { currentActor, runAs, createRealm, World, type Actor, type Realm, type SimulatedProcess } from "./world.ts";
+import { drawConfig, drawFaults, drawSetting, drawStages } from "./setting.ts";
+import { createRealm, currentActor, World, type Realm } from "./world.ts";
 
 export interface Recorded {
   /** By the store's clock. */
@@ -69,21 +51,6 @@ export interface Simulated {
   readonly ends: Readonly<Record<string, number>>;
 }
 
-/** What a seed decides before anything runs. */
-interface Setting {
-  readonly processes: number;
-  readonly goals: number;
-  readonly tenants: number;
-  readonly chaosMs: number;
-  /** Between two deaths, stops, deeds, … on average. */
-  readonly deathEveryMs: number;
-  readonly stopEveryMs: number;
-  readonly deedEveryMs: number;
-  readonly flushEveryMs: number;
-  readonly busy: number;
-  readonly batches: boolean;
-}
-
 /** A goal that has not ended this long after everything became quiet is stuck. */
 const patienceMs = 45 * 60_000;
 /** Decisions come this often in the end. */
@@ -113,6 +80,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
   let operations = 0;
   let violation: Violation | null = null;
   let unfollowed: Recorded[] = [];
+  let calm = false;
   const { follow } = options;
   /** Each event applies one operation at most, so the rows are still what it left. */
   const catchUp = async () => {
@@ -186,7 +154,16 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
         touched,
       });
     if (reply instanceof Error) throw reply;
+    if (name === "commitWrites" && !calm) strike(by ?? "", args[0] as readonly SealedWrite[]);
     return reply;
+  }
+  const strikeRandom = random.fork();
+  /** Between an intent, its call and its result most is to be lost. */
+  function strike(by: string, writes: readonly SealedWrite[]): void {
+    const reachesOut = writes.some(({ write }) => write.task !== undefined && write.effects !== undefined);
+    if (!strikeRandom.chance(setting.strikes * (reachesOut ? 20 : 1))) return;
+    const how = strikeRandom.chance(0.5) ? "dies" : "stops";
+    crew.strike(by.split("+")[0]!, how, strikeRandom.int(config.leaseMs / 2, 2 * config.leaseMs));
   }
 
   const weather: Weather = fairWeather();
@@ -224,88 +201,46 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
       name,
       (...args: unknown[]) => {
         const by = currentActor()?.process.name ?? "nobody";
-        if (
-          name === "commitWrites" &&
-          gather !== null &&
-          (args[0] as readonly SealedWrite[]).every(({ write }) => mayShareBatch(write))
-        )
+        if (name === "commitWrites" && gather !== null && (args[0] as readonly SealedWrite[]).every(mayShareBatch))
           return gather(by, args as Parameters<ModelCalls["commitWrites"]>, networkRandom, weather, away);
         const call = calls[name] as (...given: unknown[]) => unknown;
         return callOver(
           world,
           networkRandom,
           weather,
-          () => (isLook(name) ? look(name, () => call(...args)) : apply(by, name, args, () => call(...args))),
+          () => (isLook(name) ? look(by, name, args, () => call(...args)) : apply(by, name, args, () => call(...args))),
           away,
         );
       },
     ]),
   ) as unknown as Store;
-  const look = <Reply>(name: string, run: () => Reply): Reply => {
+  const look = (by: string, name: string, args: readonly unknown[], run: () => unknown): unknown => {
     mix(name);
-    return run();
+    const reply = run();
+    if (follow !== undefined) unfollowed.push({ at: world.now, call: { name, args, reply, by }, touched: [] });
+    return reply;
   };
 
-  const crew: { process: SimulatedProcess; close: () => Promise<void> }[] = [];
-  let born = 0;
-  const stagesOf = drawStages(random, setting.processes);
-
-  function startProcess(place: number): void {
-    const process: SimulatedProcess = { name: `p${place}.${born++}`, alive: true, stoppedUntil: 0 };
-    const closers: (() => Promise<unknown>)[] = [];
-    const close = async () => {
-      for (const end of closers.splice(0).toReversed()) await end().catch(() => undefined);
-    };
-    crew[place] = { process, close };
-    note(() => `${process.name} starts`);
-    runAs({ process }, () => {
-      void startStageRuntime({
-        config,
-        service: "simulated",
-        log: createLog((level, line) => {
-          note(() => `${process.name} ${level} ${JSON.stringify(line)}`);
-          if (level === "error" && isFault(line))
-            found(new Violation("§6", `${process.name}: ${JSON.stringify(line)}`));
-        }),
-        store,
-        queue: queue.backend() as never,
-        bus: { publish: () => undefined },
-        models,
-        metrics: sharedMetrics,
-        createId,
-        lease: createId("lease"),
-        leaseMs: config.leaseMs,
-        isChild: false,
-        createIsolation: () => noIsolation,
-        keepHouse: async () => undefined,
-        onClose: (end) => void closers.push(end),
-        onWork: () => undefined,
-      }).then(
-        (runtime) => {
-          for (const stage of stagesOf[place]!)
-            runtime.startWorker(
-              stage,
-              namingClaims(process, (listening) => createHandler(stage, listening, registry), runtime),
-              slotsOf(config, stage),
-            );
-        },
-        () => die(place),
-      );
-    });
-  }
-
-  function die(place: number): void {
-    const { process } = crew[place]!;
-    if (!process.alive) return;
-    process.alive = false;
-    note(() => `${process.name} dies`);
-    world.after(random.int(100, 4000), null, () => startProcess(place));
-  }
+  const crew = createCrew({
+    world,
+    random: random.fork(),
+    config,
+    stagesOf: drawStages(random, setting.processes),
+    store,
+    queue,
+    models,
+    registry,
+    createId,
+    isEmbedded: setting.processes === 1 && random.chance(0.5),
+    note,
+    onFault: (what) => found(new Violation("§6", what)),
+    onStale: (id, fence) => checks.onStale(id, fence),
+  });
 
   // ---- the story ----
 
   for (let place = 0; place < setting.processes; place += 1)
-    world.after(random.int(0, 500), null, () => startProcess(place));
+    world.after(random.int(0, 500), null, () => crew.start(place));
   for (let index = 0; index < setting.goals; index += 1)
     world.after(index === 0 ? 0 : random.int(0, 10_000), null, () => submit());
 
@@ -353,29 +288,15 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
       });
     next();
   };
-  let calm = false;
   every(
     setting.deathEveryMs,
     () => calm,
-    () => {
-      const place = random.int(0, setting.processes - 1);
-      const member = crew[place];
-      if (member === undefined || !member.process.alive) return;
-      if (random.chance(0.8)) return die(place);
-      // An orderly end: it drains, gives back what it holds, and another takes its place.
-      note(() => `${member.process.name} drains`);
-      runAs({ process: member.process }, () => void member.close().then(() => die(place)));
-    },
+    () => (random.chance(0.8) ? crew.kill() : crew.drain()),
   );
   every(
     setting.stopEveryMs,
     () => calm,
-    () => {
-      const { process } = random.pick(crew.filter((member) => member?.process.alive)) ?? {};
-      if (process === undefined) return;
-      process.stoppedUntil = world.now + random.int(50, random.chance(0.5) ? 3 * config.leaseMs : 2000);
-      note(() => `${process.name} is stopped for ${process.stoppedUntil - world.now} ms`);
-    },
+    () => crew.stop(random.int(50, random.chance(0.5) ? 3 * config.leaseMs : 2000)),
   );
   every(
     setting.flushEveryMs,
@@ -440,7 +361,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
     follow === undefined ? undefined : catchUp,
   );
   guarded(() => checks.atEnd());
-  for (const { process } of crew) process.alive = false;
+  crew.end();
   const ends: Record<string, number> = {};
   for (const { goal } of tables.books.values()) {
     const end = goal.reason === null ? goal.status : `${goal.status}: ${goal.reason}`;
@@ -486,223 +407,6 @@ const looks: ReadonlySet<string> = new Set([
 /** Calls that change no goal, and whose answers another call shows to be right or wrong. */
 const isLook = (name: string) => looks.has(name);
 
-const sharedMetrics = createMetrics();
-
-const noIsolation: Isolation = {
-  run: (_claim, work, lost) => work(lost),
-  beforeClaim: async () => () => undefined,
-};
-
-/** A fault of the product: what is told as one, whoever caused it. */
-const isFault = (line: Readonly<Record<string, unknown>>) =>
-  typeof line["event"] === "string" && (line["event"].endsWith("_fault") || line["event"] === "worker_loop_ended");
-
-function createLog(write: (level: string, line: Readonly<Record<string, unknown>>) => void): Logger {
-  const log = {
-    debug: () => undefined,
-    info: () => undefined,
-    warn: (line: Record<string, unknown>) => write("warn", line),
-    error: (line: Record<string, unknown>) => write("error", line),
-    child: () => log,
-  };
-  return log as unknown as Logger;
-}
-
-function createHandler(
-  stage: QueueName,
-  runtime: StageRuntime,
-  registry: ReturnType<typeof createRegistry>,
-): StageHandler {
-  switch (stage) {
-    case "plan":
-      return createPlanner(runtime, registry);
-    case "execute":
-      return createExecutor(runtime, registry);
-    case "reflect":
-      return createReflector(runtime, registry);
-  }
-}
-
-/** The stage's own handler, whose runs are known by the claim that they work on. */
-function namingClaims(
-  process: SimulatedProcess,
-  create: (runtime: StageRuntime) => StageHandler,
-  runtime: StageRuntime,
-): StageHandler {
-  const handler = create(runtime);
-  return {
-    async claim(payload, limit) {
-      let names: readonly Actor["claim"][] = [];
-      const listening: Claimer = {
-        claimTasks: async (request) => {
-          const reply = await runtime.claimer.claimTasks(request);
-          names = reply.claimed.map(({ task, fence }) => ({ kind: "task", id: task.id, fence }));
-          return reply;
-        },
-        claimGoal: async (goalId) => {
-          const reply = await runtime.claimer.claimGoal(goalId);
-          names = reply === undefined ? [] : [{ kind: "goal", id: reply.goal.id, fence: reply.fence }];
-          return reply;
-        },
-      };
-      const runs = await create({ ...runtime, claimer: listening }).claim(payload, limit);
-      return runs.map((run, index): Run => {
-        const claim = names[index];
-        return (draining) => runAs({ process, ...(claim !== undefined && { claim }) }, () => run(draining));
-      });
-    },
-    takeUp: (id, fence) => handler.takeUp(id, fence),
-  };
-}
-
-const slotsOf = (config: Config, stage: QueueName) =>
-  ({ plan: config.slots.planner, execute: config.slots.executor, reflect: config.slots.reflector })[stage];
-
 function chooseBusy(tables: Tables, random: Random): ReadonlySet<string> {
   return new Set([...tables.books.keys()].filter(() => random.chance(0.5)));
 }
-
-function drawSetting(random: Random, singleSession: boolean): Setting {
-  const often = (from: number, to: number, chance: number) => (random.chance(chance) ? random.int(from, to) : Infinity);
-  return {
-    processes: random.int(1, 3),
-    goals: random.int(1, 3),
-    tenants: random.int(1, 2),
-    chaosMs: random.int(10_000, 60_000),
-    deathEveryMs: often(2000, 15_000, 0.6),
-    stopEveryMs: often(3000, 20_000, 0.5),
-    deedEveryMs: random.int(500, 5000),
-    flushEveryMs: often(5000, 30_000, 0.3),
-    busy: singleSession ? 0 : random.pick([0, 0, 0.1, 0.3]),
-    batches: random.chance(0.5),
-  };
-}
-
-function drawConfig(random: Random): Config {
-  const auto = ["mail", "post", "order"].filter(() => random.chance(0.3)).join(",");
-  return readConfig(
-    {
-      OUTERLOOP_AUTO_APPROVE: auto,
-      OUTERLOOP_APPROVAL_DEADLINE_MS: String(random.int(5, 60) * 1000),
-      OUTERLOOP_ON_APPROVAL_DEADLINE: random.pick(["reject", "fail"]),
-      OUTERLOOP_PLANNER_SLOTS: String(random.int(1, 2)),
-      OUTERLOOP_EXECUTOR_SLOTS: String(random.int(1, 5)),
-      OUTERLOOP_REFLECTOR_SLOTS: String(random.int(1, 3)),
-      OUTERLOOP_TENANT_IN_FLIGHT: String(random.pick([1, 2, 4, 500])),
-      OUTERLOOP_MAX_TOOL_CALLS: String(random.int(2, 6)),
-      OUTERLOOP_RECONCILE_MS: "2000",
-      OUTERLOOP_LEASE_MS: String(random.pick([4000, 10_000])),
-      OUTERLOOP_BACKOFF_CAP_MS: "20000",
-    },
-    "/",
-  );
-}
-
-/** Each process serves some stages; each stage is served by somebody. */
-function drawStages(random: Random, processes: number): readonly (readonly QueueName[])[] {
-  const all = ["plan", "execute", "reflect"] as const;
-  if (processes === 3 && random.chance(0.4)) return all.map((stage) => [stage]);
-  return Array.from({ length: processes }, (_, place) =>
-    place === 0 ? all : all.filter((_stage, index) => index === place % 3 || random.chance(0.6)),
-  );
-}
-
-function drawFaults(
-  random: Random,
-  weather: Weather,
-  queueWeather: Weather,
-  queueFaults: Record<string, number>,
-  providerFaults: Record<string, number>,
-  outsideFaults: Record<string, number>,
-): void {
-  const some = (rates: readonly number[]) => random.pick(rates);
-  Object.assign(providerFaults, { away: some([0, 0.05, 0.2]), fatal: some([0, 0.01]), malformed: some([0, 0.05]) });
-  Object.assign(outsideFaults, { refusals: some([0, 0.1]), silences: some([0, 0.1, 0.3]), hangs: some([0, 0.02]) });
-  Object.assign(queueFaults, { reorders: some([0, 0.3]), delays: some([0, 0.1]) });
-  weather.slow = some([0, 0.05]);
-  weather.slowMs = some([100, 3000]);
-  Object.assign(queueFaults, { drops: some([0, 0, 0.1]), duplicates: some([0, 0.1]) });
-  weather.lostRequests = some([0, 0.01, 0.05]);
-  weather.lostReplies = some([0, 0.01, 0.05]);
-  queueWeather.lostRequests = some([0, 0.02]);
-  queueWeather.lostReplies = some([0, 0.02]);
-}
-
-type Apply = <Reply>(by: string | null, name: string, args: readonly unknown[], run: () => Reply) => Reply;
-
-/** A split commits alone (W1). */
-const mayShareBatch = (write: Write) => write.task === undefined || write.tasks === undefined;
-
-/** Lets writes of different processes share a batch, as those of one process do: each gets its own part of the reply. */
-function gatherWrites(world: World, calls: ModelCalls, apply: Apply) {
-  interface Asked {
-    readonly by: string;
-    readonly writes: readonly SealedWrite[];
-    readonly settle: (answer: () => CommitReply) => void;
-  }
-  let gathered: Asked[] = [];
-  return (
-    by: string,
-    [writes, waits, cap]: Parameters<ModelCalls["commitWrites"]>,
-    random: Random,
-    weather: Weather,
-    away: () => Error,
-  ): Promise<CommitReply> => {
-    let answer: (() => CommitReply) | null = null;
-    const asked = new Promise<void>((resolve) => {
-      world.after(random.int(0, 3), null, () => {
-        gathered.push({ by, writes, settle: (given) => ((answer = given), resolve()) });
-        if (gathered.length > 1) return;
-        world.after(random.int(0, 20), null, () => {
-          const batch = gathered;
-          gathered = [];
-          const all = batch.flatMap((each) => each.writes);
-          let reply: CommitReply;
-          try {
-            const names = batch.map((each) => each.by).join("+");
-            reply = apply(names, "commitWrites", [all, waits, cap], () => calls.commitWrites(all, waits, cap));
-          } catch (thrown) {
-            for (const each of batch)
-              each.settle(() => {
-                throw thrown;
-              });
-            return;
-          }
-          for (const [index, each] of batch.entries())
-            each.settle(() => ({
-              ...reply,
-              writes: reply.writes.filter((write) => each.writes.some((own) => own.write.id === write.id)),
-              jobs: index === 0 ? reply.jobs : [],
-            }));
-        });
-      });
-    });
-    const actor = currentActor();
-    return new Promise((resolve, reject) => {
-      void asked.then(() => {
-        if (random.chance(weather.lostReplies))
-          return void world.after(random.int(1, 5000), actor, () => reject(away()));
-        world.after(random.int(0, 3), actor, () => {
-          try {
-            resolve(answer!());
-          } catch (thrown) {
-            reject(thrown as Error);
-          }
-        });
-      });
-    });
-  };
-}
-
-function describe(name: string, args: readonly unknown[], reply: unknown): string {
-  if (reply instanceof Error) return `${JSON.stringify(args)} -> ${reply.message}`;
-  if (name !== "commitWrites") return `${short(args)} -> ${short(reply)}`;
-  const { writes, jobs } = reply as CommitReply;
-  const asked = (args[0] as readonly SealedWrite[]).map(({ write }) => {
-    const { id, goal, fence, prompts: _p, blobs: _b, events: _e, ...rest } = write;
-    return `${id} ${write.task ?? goal} fence ${fence} ${short(rest, 600)} -> ${short(writes.find((each) => each.id === id))}`;
-  });
-  return `${asked.join("\n      ")}${jobs.length === 0 ? "" : `\n      jobs ${jobs.map((job) => job.job).join(" ")}`}`;
-}
-
-const short = (value: unknown, length = 300) => (JSON.stringify(value) ?? "nothing").slice(0, length);
