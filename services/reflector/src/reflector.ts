@@ -50,7 +50,6 @@ import type { Registry } from "@outerloop/skills";
 
 /** A verdict that cannot be read is asked for once more. */
 const maxRepairs = 1;
-const recalledMemories = 4;
 /** Before a task whose goal has what is left of a budget held elsewhere looks again. */
 const budgetWaitMs = 1000;
 const isolatedMain = new URL("./isolated.ts", import.meta.url);
@@ -184,14 +183,7 @@ class Reflection {
   async #askModel(trace: readonly ToolStep[], evidence: EvidenceCheck): Promise<Judged | null> {
     const { task, goal, steps } = this.#claim;
     const kept = steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === "reflect");
-    const memories = await this.#runtime.memory.recall({
-      tenantId: task.tenantId,
-      query: task.text,
-      similar: recalledMemories,
-      recent: 0,
-      signal: this.#lost,
-    });
-    let request = reflectRequest({ goal, task, result: task.result ?? "", trace, evidence, memories });
+    let request = reflectRequest({ goal, task, result: task.result ?? "", trace, evidence });
     const { maxOutputTokens } = request;
     let added: readonly MessageRef[] = [
       { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },

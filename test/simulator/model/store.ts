@@ -50,7 +50,8 @@ export function createModelCalls(tables: Tables): ModelCalls {
     sessionHistory: on(reads.sessionHistory),
     lastStep: on(reads.lastStep),
     notesOf: on(reads.notesOf),
-    nearestMemories: ({ tenantId, limit }) => reads.newestMemories(tables, tenantId, limit),
+    nearestMemories: (_model, queries) =>
+      queries.map(({ tenantId, limit }) => reads.newestMemories(tables, tenantId, limit)),
     newestMemories: on(reads.newestMemories),
     loadWaits: on(reads.loadWaits),
     loadEffects: on(reads.loadEffects),

@@ -5,9 +5,8 @@ import type { Goal } from "../domain/goal.ts";
 import type { ModelRequest } from "../domain/model.ts";
 import type { ToolStep } from "../domain/step.ts";
 import { maxSplitDepth, type Task } from "../domain/task.ts";
-import type { RecalledMemory } from "../domain/tool.ts";
 import type { EvidenceCheck } from "./evidence.ts";
-import { clip, goalPart, memoryParts } from "./prompt-parts.ts";
+import { clip, goalPart } from "./prompt-parts.ts";
 import { systemPrompts } from "./prompts.ts";
 
 export interface ReflectState {
@@ -16,7 +15,6 @@ export interface ReflectState {
   readonly result: string;
   readonly trace: readonly ToolStep[];
   readonly evidence: EvidenceCheck;
-  readonly memories: readonly RecalledMemory[];
 }
 
 export function reflectRequest(state: ReflectState): ModelRequest {
@@ -36,7 +34,6 @@ export function reflectRequest(state: ReflectState): ModelRequest {
           ),
           section("trace", {}, state.trace.map(traceLine).join("\n")),
           section("result", {}, clip(state.result, 16_000)),
-          ...memoryParts(state.memories),
           ...(task.hint === null ? [] : [section("hint", { attempt: task.attempt }, task.hint)]),
           section(
             "task",

@@ -2,7 +2,8 @@
 import type { TenantId } from "../domain/ids.ts";
 import type { RecalledMemory } from "../domain/tool.ts";
 import type { Embedder } from "../models/provider.ts";
-import { toVector } from "../store/memories.ts";
+import { createGatherer } from "../store/gatherer.ts";
+import { toVector, type VectorQuery } from "../store/memories.ts";
 import type { Store } from "../store/store.ts";
 
 export interface RecallOptions {
@@ -17,6 +18,8 @@ export interface RecallOptions {
 
 /** How often the same text may stand among what is looked at. */
 const repeats = 4;
+/** Recalls of one statement. */
+const maxQueries = 32;
 /** Below this a memory is about something else. */
 const minSimilarity = 0.15;
 
@@ -37,6 +40,16 @@ export function createMemory(
   embedder: Embedder,
   learns = true,
 ): Memory {
+  // Tasks that begin together recall together: one round trip.
+  const nearest = createGatherer<VectorQuery, RecalledMemory[]>({
+    maxItems: maxQueries,
+    maxBytes: Infinity,
+    bytesOf: () => 0,
+    send: async (queries) => {
+      const found = await store.nearestMemories(embedder.name, queries);
+      return found.map((reply) => ({ reply }));
+    },
+  });
   return {
     learns,
     async embed(texts, signal) {
@@ -49,11 +62,13 @@ export function createMemory(
       const [vector] = await embedder.embed([query], signal);
       if (vector === undefined) return [];
       // The same work done again leaves the same texts: one of each is enough, so more are looked at than are wanted.
-      const nearest = await store.nearestMemories({ tenantId, vector, model: embedder.name, limit: similar * repeats });
-      const newest = recent === 0 ? [] : await store.newestMemories(tenantId, recent * repeats);
+      const [near, newest] = await Promise.all([
+        nearest.add({ tenantId, vector, limit: similar * repeats }),
+        recent === 0 ? [] : store.newestMemories(tenantId, recent * repeats),
+      ]);
       const seen = new Set<string>();
       const isNew = (memory: RecalledMemory) => !seen.has(memory.text) && seen.add(memory.text) !== undefined;
-      const chosen = nearest.filter((memory) => memory.similarity >= minSimilarity && isNew(memory)).slice(0, similar);
+      const chosen = near.filter((memory) => memory.similarity >= minSimilarity && isNew(memory)).slice(0, similar);
       return [...chosen, ...newest.filter(isNew).slice(0, recent)];
     },
   };

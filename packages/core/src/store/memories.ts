@@ -8,8 +8,6 @@ import type { Db } from "./database.ts";
 export interface VectorQuery {
   readonly tenantId: TenantId;
   readonly vector: readonly number[];
-  /** The model that made the vector, and all it is compared with. */
-  readonly model: string;
   readonly limit: number;
 }
 
@@ -21,18 +19,30 @@ interface MemoryRow {
   readonly similarity: number;
 }
 
-/** The tenant's entries nearest in meaning, nearest first. Served by the HNSW index of the vector's length. */
+/**
+ * Of each query the tenant's entries nearest in meaning, nearest first; one statement for all. Served by the HNSW index of
+ * the vectors' length, in half precision.
+ * @param model that made the vectors, all of one length, and all they are compared with
+ */
 export async function nearestMemories(
   db: Db,
-  { tenantId, vector, model, limit }: VectorQuery,
-): Promise<RecalledMemory[]> {
-  const type = sql.raw(`vector(${vector.length})`);
-  const { rows } = await sql<MemoryRow>`
-    SELECT id, kind, text, created_at, 1 - (embedding::${type} <=> ${toVector(vector)}::${type}) AS similarity
-    FROM memory_entries
-    WHERE vector_dims(embedding) = ${sql.raw(String(vector.length))} AND tenant_id = ${tenantId} AND embedding_model = ${model}
-    ORDER BY embedding::${type} <=> ${toVector(vector)}::${type} LIMIT ${limit}`.execute(db);
-  return rows.map(toMemory);
+  model: string,
+  queries: readonly VectorQuery[],
+): Promise<RecalledMemory[][]> {
+  const dimensions = queries[0]?.vector.length ?? 0;
+  const type = sql.raw(`halfvec(${dimensions})`);
+  const { rows } = await sql<MemoryRow & { query: number }>`
+    SELECT q.ordinality AS query, m.*
+    FROM unnest(${sql.val(queries.map((query) => query.tenantId))}::text[], ${sql.val(queries.map((query) => toVector(query.vector)))}::text[])
+      WITH ORDINALITY AS q (tenant, vector),
+    LATERAL (
+      SELECT id, kind, text, created_at, 1 - (embedding::${type} <=> q.vector::${type}) AS similarity
+      FROM memory_entries
+      WHERE vector_dims(embedding) = ${sql.raw(String(dimensions))} AND tenant_id = q.tenant AND embedding_model = ${model}
+      ORDER BY embedding::${type} <=> q.vector::${type} LIMIT ${Math.max(...queries.map((query) => query.limit))}) m
+    ORDER BY q.ordinality, m.similarity DESC`.execute(db);
+  const found = Map.groupBy(rows, (row) => Number(row.query));
+  return queries.map(({ limit }, index) => (found.get(index + 1) ?? []).slice(0, limit).map(toMemory));
 }
 
 /** The tenant's newest entries, newest first. */

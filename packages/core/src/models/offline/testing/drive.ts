@@ -151,7 +151,7 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
       lines: (path) => parts.workspace.text(path)?.split(/\r?\n/),
     });
     const trace = task.steps.filter((step): step is ToolStep => step.kind === "tool" && step.attempt === task.attempt);
-    const request = reflectRequest({ goal, task: toTask(task), result, trace, evidence, memories: [] });
+    const request = reflectRequest({ goal, task: toTask(task), result, trace, evidence });
     const verdict = evidence.met
       ? verdictSchema.parse(JSON.parse((await ask(request)).message.text))
       : verdictOnMissingEvidence(evidence);
