@@ -21,6 +21,7 @@ import { startReconciler } from "./queue/reconciler.ts";
 import { startTimekeeper } from "./queue/timekeeper.ts";
 import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
 import { createClaimer, type Claimer } from "./store/claims.ts";
+import { createGatherer } from "./store/gatherer.ts";
 import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import type { Store } from "./store/store.ts";
 
@@ -72,6 +73,8 @@ export interface StageParts {
   onWork(): void;
 }
 
+/** Commits whose jobs go to their queues together. */
+const maxSends = 64;
 const upkeepEveryMs = 3_600_000;
 /** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
 const leaseMargin = 0.8;
@@ -103,10 +106,19 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   });
   if (isChild) parts.onWork();
 
-  const send = (jobs: readonly DueJob[]) =>
-    addJobs(queue, jobs).catch((thrown: unknown) =>
-      log.warn({ event: "jobs_not_sent", jobs: jobs.length, error: messageOf(thrown) }),
-    );
+  const sender = createGatherer<readonly DueJob[], void>({
+    maxItems: maxSends,
+    maxBytes: Infinity,
+    bytesOf: () => 0,
+    async send(sends) {
+      const jobs = sends.flat();
+      await addJobs(queue, jobs).catch((thrown: unknown) =>
+        log.warn({ event: "jobs_not_sent", jobs: jobs.length, error: messageOf(thrown) }),
+      );
+      return sends.map(() => ({ reply: undefined }));
+    },
+  });
+  const send = (jobs: readonly DueJob[]) => sender.add(jobs);
   const claims = startClaimWatch(store, lease, log, !isChild);
   onClose(async () => claims.stop());
   if (!isChild) {

@@ -1,11 +1,13 @@
 /** A goal's beginning: the goal, its files and its first event in one transaction, safe to repeat by key. */
 import { sql } from "kysely";
 import type { Budget, Planning } from "../domain/goal.ts";
+import { OuterloopError } from "../domain/errors.ts";
 import type { CreateId, GoalId } from "../domain/ids.ts";
 import type { Principal } from "../domain/principal.ts";
 import type { DueJob } from "./commit.ts";
 import { asPrincipal, type Db, type Trx } from "./database.ts";
 import { appendEvents } from "./events.ts";
+import { createGatherer, type Answer } from "./gatherer.ts";
 import { sha256 } from "./ids.ts";
 import type { GoalRow } from "./rows.ts";
 
@@ -34,6 +36,87 @@ export type Submitted =
 
 /** Attachments are inserted in groups of about this many bytes: one statement each, never one huge message. */
 const insertBytes = 4_000_000;
+
+/** Goals of one statement, and the bytes of their texts. */
+const maxBatch = 64;
+const maxBatchBytes = 4_000_000;
+
+export interface Submitter {
+  /** As `submitGoal`. */
+  submit(principal: Principal, input: NewGoal): Promise<Submitted>;
+}
+
+/** Goals that are posted at the same time are gathered (see `gatherer.ts`): the rate is not bound by commits. */
+export function createSubmitter(db: Db, createId: CreateId): Submitter {
+  interface Posted {
+    readonly principal: Principal;
+    readonly input: NewGoal;
+  }
+  const alone = ({ principal, input }: Posted) =>
+    submitGoal(db, principal, input, createId).then(
+      (reply) => ({ reply }),
+      (thrown: unknown) => ({ thrown }),
+    );
+  const gatherer = createGatherer<Posted, Submitted>({
+    maxItems: maxBatch,
+    maxBytes: maxBatchBytes,
+    bytesOf: ({ input }) => input.text.length,
+    async send(posted) {
+      const answers = new Map<Posted, Answer<Submitted>>();
+      for (const [tenantId, group] of Map.groupBy(posted, (each) => each.principal.tenantId)) {
+        try {
+          const created = await submitTogether(db, tenantId, group, createId);
+          for (const [index, each] of group.entries()) answers.set(each, { reply: created[index]! });
+        } catch (thrown) {
+          // Nobody knows whether they have begun: who posted may ask again, by the same key.
+          const isUnknown = thrown instanceof OuterloopError && thrown.code === "store_unavailable";
+          // Else what is wrong with one of them, or a key that was used before, is told to the one that it is of.
+          for (const each of group) answers.set(each, isUnknown ? { thrown } : await alone(each));
+        }
+      }
+      return posted.map((each) => answers.get(each)!);
+    },
+  });
+  return {
+    submit(principal, input) {
+      const isPlain = principal.kind === "key" && input.session === null && input.attachments.length === 0;
+      return isPlain ? gatherer.add({ principal, input }) : submitGoal(db, principal, input, createId);
+    },
+  };
+}
+
+async function submitTogether(
+  db: Db,
+  tenantId: string,
+  group: readonly { readonly principal: Principal; readonly input: NewGoal }[],
+  createId: CreateId,
+): Promise<readonly Submitted[]> {
+  const goals = group.map(({ principal, input }) => ({
+    id: createId("goal"),
+    text: input.text,
+    planning: input.planning.cadence,
+    planning_every: input.planning.cadence === "every-n" ? input.planning.every : 1,
+    priority: input.priority,
+    labels: input.labels,
+    created_by: principal.kind === "key" ? principal.keyId : "worker",
+    steps: input.budget.steps,
+    wall_ms: input.budget.wallMs,
+    tokens: input.budget.tokens,
+    micro_usd: input.budget.microUsd,
+    key: input.idempotency?.key ?? null,
+    request_hash: input.idempotency?.requestHash ?? null,
+  }));
+  const { rows } = await sql<GoalRow>`
+    SELECT * FROM submit_goals(${tenantId}, ${JSON.stringify(goals)}::jsonb)`.execute(db);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return goals.map(({ id }): Submitted => {
+    const goal = byId.get(id);
+    if (goal === undefined) throw new Error(`goal ${id} was not begun`);
+    return { kind: "created", goal, job: planJob(id) };
+  });
+}
+
+const planJob = (id: GoalId): DueJob => ({ queue: "plan", job: `${id}-p-1`, goal: id, tasks: [], front: false });
 
 /** Writes the goal, its files and its first event in one transaction. Nothing of it exists if any of it fails. */
 export async function submitGoal(db: Db, principal: Principal, input: NewGoal, createId: CreateId): Promise<Submitted> {
@@ -104,7 +187,7 @@ export async function submitGoal(db: Db, principal: Principal, input: NewGoal, c
     return {
       kind: "created",
       goal: { ...goal, event_seq: 1 },
-      job: { queue: "plan", job: `${id}-p-1`, goal: id, tasks: [], front: false },
+      job: planJob(id),
     } as const;
   }).catch((thrown: unknown) => {
     if (thrown instanceof KeyTaken && input.idempotency !== null) return repeated(db, principal, input.idempotency);

@@ -1,5 +1,6 @@
 /** Posting goals and looking at them. Posting calls no model and needs only Postgres: what the queue misses is sent again. */
 import {
+  createSubmitter,
   failpoint,
   getGoal,
   goalResourceSchema,
@@ -9,7 +10,6 @@ import {
   listSchema,
   newGoalSchema,
   storableText,
-  submitGoal,
   type GoalRow,
 } from "@outerloop/core";
 import { z } from "zod";
@@ -31,6 +31,7 @@ const goalCursor = z.tuple([
 
 export function goalRoutes({ db, bus, createId, send }: IngressParts, options: IngressOptions): readonly AnyRoute[] {
   const maxBytes = options.maxBodyBytes ?? defaultMaxBodyBytes;
+  const submitter = createSubmitter(db, createId);
   return [
     defineRoute(
       {
@@ -56,7 +57,7 @@ export function goalRoutes({ db, bus, createId, send }: IngressParts, options: I
       },
       async ({ principal, headers, body }) => {
         const key = headers["idempotency-key"];
-        const submitted = await submitGoal(db, principal, toNewGoal(body, key), createId);
+        const submitted = await submitter.submit(principal, toNewGoal(body, key));
         switch (submitted.kind) {
           case "created":
             failpoint("submit.committed");

@@ -1,0 +1,2 @@
+-- Locks: none.
+DROP FUNCTION submit_goals;
