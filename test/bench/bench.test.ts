@@ -12,7 +12,7 @@ import { reportSchema, valueOf } from "./report.ts";
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 
 describeWithServers("pnpm bench", () => {
-  test("runs real goals in separate processes and writes a report", { timeout: 60_000 }, async () => {
+  test("runs real goals in separate processes and writes a report", { timeout: 120_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), "outerloop-bench-test-"));
     try {
       const json = join(folder, "report.json");

@@ -42,6 +42,13 @@ test("runs that overlap tell no difference", () => {
   expect(verdictOf([10, 11, 15], [15.5, 16, 17])).toBe("better");
 });
 
+test("a side whose machine was shared is named", () => {
+  const shared = reportOf({ "goal/100/others_cpu_percent": [60, 2] });
+  const quiet = reportOf({ "goal/100/others_cpu_percent": [1, 2] });
+  expect(compareReports(shared, quiet).warnings).toEqual([expect.stringMatching(/^before: .*60 %/)]);
+  expect(compareReports(quiet, quiet).warnings).toEqual([]);
+});
+
 test("a row has both medians and their ratio, which nothing has none of", () => {
   const { rows } = compareReports(
     reportOf({ "goal/x": [4, 1, 2], "goal/y": [0] }),
@@ -66,6 +73,7 @@ test("what only one of them measured is named, and what makes them incomparable 
     expect.stringContaining("two machines"),
     expect.stringContaining("quick"),
     "OUTERLOOP_EXECUTOR_SLOTS is not set before, 64 after",
+    expect.stringContaining("measured once"),
   ]);
   const text = renderComparison(compared);
   for (const part of ["warning: two machines", "goal/x", "only before: goal/old", "only after: goal/new"])

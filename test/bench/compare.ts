@@ -1,5 +1,5 @@
 /** Two reports side by side. */
-import type { Figure, Report } from "./report.ts";
+import { sharedMachine, type Figure, type Report } from "./report.ts";
 import { round } from "./statistics.ts";
 
 export interface Comparison {
@@ -35,6 +35,12 @@ export function compareReports(before: Report, after: Report): ComparedReports {
       warnings.push(
         `${name} is ${before.settings[name] ?? "not set"} before, ${after.settings[name] ?? "not set"} after`,
       );
+  if ([...before.figures, ...after.figures].some(({ better, runs }) => better !== null && runs.length === 1))
+    warnings.push("some figures were measured once: better or worse may be noise there");
+  for (const [name, report] of Object.entries({ before, after })) {
+    const shared = sharedMachine(report.figures);
+    if (shared !== null) warnings.push(`${name}: ${shared}`);
+  }
   return {
     rows: after.figures.flatMap((figure) => {
       const earlier = known.get(figure.id);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { expect, test } from "vitest";
 import { cpuMs } from "./cpu.ts";
 
-const burntMs = 300;
+const burntMs = 150;
 /** Of its own CPU time, however busy the machine is. */
 const burn = `while (process.cpuUsage().user < ${burntMs} * 1000);`;
 
