@@ -16,12 +16,12 @@ export interface EventMessages {
 export interface EventMessagesOptions {
   /** Takes one message; what it throws is its own to tell of. */
   readonly send: (message: EventMessage) => Promise<void>;
-  /** After a message about one goal the next one may go this much later. */
+  /** After a message about one goal the next one may go this much later, and twice as much after each that followed. */
   readonly quietMs: number;
 }
 
-/** After a message about several goals, at least; and a millisecond for each of them, at most the other. */
-const minGatherMs = 10;
+/** Where one goal goes on and on, at most; where several move, at least, with a millisecond for each up to the other. */
+const steadyMs = 10;
 const maxGatherMs = 100;
 /** NOTIFY refuses payloads of 8,000 bytes and more. */
 export const maxGoalsPerMessage = 150;
@@ -32,6 +32,8 @@ export function createEventMessages({ send, quietMs }: EventMessagesOptions): Ev
   let pending = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
   let sending: Promise<void> | undefined;
+  /** Since the last message; 0 when all has been quiet since. */
+  let gatherMs = 0;
 
   async function sendPending(): Promise<number> {
     // What the same commit says of other goals comes in the same turn.
@@ -46,10 +48,14 @@ export function createEventMessages({ send, quietMs }: EventMessagesOptions): Ev
   function start(): void {
     sending = sendPending().then((goals) => {
       sending = undefined;
-      const gatherMs = goals <= 1 ? quietMs : Math.min(Math.max(goals, minGatherMs), maxGatherMs);
+      gatherMs =
+        goals > 1
+          ? Math.min(Math.max(goals, steadyMs), maxGatherMs)
+          : Math.max(quietMs, Math.min(2 * gatherMs, steadyMs));
       timer = setTimeout(() => {
         timer = undefined;
         if (pending.size > 0) start();
+        else gatherMs = 0;
       }, gatherMs);
     });
   }
