@@ -30,17 +30,13 @@ export async function nearestMemories(
   queries: readonly VectorQuery[],
 ): Promise<RecalledMemory[][]> {
   const dimensions = queries[0]?.vector.length ?? 0;
-  const type = sql.raw(`halfvec(${dimensions})`);
+  const tenants = queries.map((query) => query.tenantId);
+  const vectors = queries.map((query) => toVector(query.vector));
+  const most = Math.max(...queries.map((query) => query.limit));
   const { rows } = await sql<MemoryRow & { query: number }>`
-    SELECT q.ordinality AS query, m.*
-    FROM unnest(${sql.val(queries.map((query) => query.tenantId))}::text[], ${sql.val(queries.map((query) => toVector(query.vector)))}::text[])
-      WITH ORDINALITY AS q (tenant, vector),
-    LATERAL (
-      SELECT id, kind, text, created_at, 1 - (embedding::${type} <=> q.vector::${type}) AS similarity
-      FROM memory_entries
-      WHERE vector_dims(embedding) = ${sql.raw(String(dimensions))} AND tenant_id = q.tenant AND embedding_model = ${model}
-      ORDER BY embedding::${type} <=> q.vector::${type} LIMIT ${Math.max(...queries.map((query) => query.limit))}) m
-    ORDER BY q.ordinality, m.similarity DESC`.execute(db);
+    SELECT * FROM nearest_memories(${model}, ${dimensions}::integer, ${sql.val(tenants)}::text[], ${sql.val(vectors)}::text[], ${most}::integer)`.execute(
+    db,
+  );
   const found = Map.groupBy(rows, (row) => Number(row.query));
   return queries.map(({ limit }, index) => (found.get(index + 1) ?? []).slice(0, limit).map(toMemory));
 }
