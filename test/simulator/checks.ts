@@ -566,7 +566,14 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       hold("W4", !journaled, () => `${tool}(${args.n}) of ${context.taskId} runs again, its result is journaled`);
     },
 
-    onDelivery({ tool, key, args, goalId, taskId }: Delivery): void {
+    onDelivery({ tool, key, args, goalId, taskId }: Delivery, actor: Actor | null): void {
+      // The lease is looked at right before, so nobody can have taken over; only people end a task from one moment to the next.
+      const sender = findTask(taskId)!;
+      hold(
+        "W3",
+        sender.status === "cancelled" || sender.fence === actor?.claim?.fence,
+        () => `${tool}(${args.n}) of ${taskId} was sent under fence ${actor?.claim?.fence}, it has ${sender.fence}`,
+      );
       const receiver = externalTools[tool as keyof typeof externalTools];
       const { waits, effects, tasks } = tables.books.get(goalId)!;
       const effect = [...effects.values()].find((each) => each.send_key === key);

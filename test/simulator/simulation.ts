@@ -52,7 +52,7 @@ export interface Simulated {
 }
 
 /** A goal that has not ended this long after everything became quiet is stuck. */
-const patienceMs = 45 * 60_000;
+const patienceMs = 20 * 60_000;
 /** Decisions come this often in the end. */
 const tidyEveryMs = 2000;
 const maxEvents = 400_000;
@@ -180,7 +180,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
     (tool, args, context) => guarded(() => checks.onToolCall(tool, args, context, currentActor())),
     (delivery) => {
       note(() => `outside ${delivery.tool}(${delivery.args.n}) arrives with ${delivery.key.slice(0, 8)}`);
-      guarded(() => checks.onDelivery(delivery));
+      guarded(() => checks.onDelivery(delivery, currentActor()));
     },
   );
   const registry = createRegistry(outside.skills);
