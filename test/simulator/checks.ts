@@ -58,7 +58,6 @@ interface SeenGoal {
   readonly reason: string | null;
   readonly fence: number;
   readonly lease: string | null;
-  readonly live: number;
   readonly exhausted: string | null;
   readonly planWanted: number;
   readonly tasks: ReadonlyMap<string, SeenTask>;
@@ -74,6 +73,9 @@ interface Ledger {
   readonly doneEffects: Map<string, string>;
 }
 
+/** Longer than a lease, a reconciler's round and the queue's fetch together. */
+const restMs = 60_000;
+
 const dead: ReadonlySet<TaskStatus> = new Set(["failed", "abandoned", "cancelled"]);
 
 export interface ChecksOptions {
@@ -88,6 +90,8 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
   const ledgers = new Map<string, Ledger>();
   const won = new Set<string>();
   const claims = new Map<string, string>();
+  /** Requests for a plan that a planner's claim saw. */
+  const plansRead = new Map<string, number>();
   const jobs = new Set<string>();
   /** What each task was planned to depend on, and what splits became. */
   const wants = new Map<string, readonly string[]>();
@@ -153,15 +157,21 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     if (write.plan !== undefined) {
       const planned = new Set(write.plan.tasks.map((task) => task.id as string));
       const there = tasks.filter((task) => planned.has(task.id)).length;
+      const read = plansRead.get(`${write.goal} ${write.fence}`) ?? 0;
       hold("W6", there === planned.size, () => `a plan of ${planned.size} tasks brought ${there}`);
       hold(
         "W5",
-        goal.plan_wanted >= before.planWanted - write.plan!.read,
-        () => `a plan that had read ${write.plan!.read} of ${before.planWanted} requests left ${goal.plan_wanted}`,
+        goal.plan_wanted >= before.planWanted - read,
+        () => `a plan that had read ${read} of ${before.planWanted} requests left ${goal.plan_wanted}`,
       );
     }
-    if (write.end?.to === "succeeded" && (strict || (before.exhausted ?? goal.exhausted) === null))
-      hold("W6", before.live === 0, () => `goal ${goal.id} succeeded with ${before.live} live tasks`);
+    if (write.end?.to === "succeeded" && (strict || (before.exhausted ?? goal.exhausted) === null)) {
+      // What ended in the same batch before it was live a moment ago.
+      const cut = tasks.filter(
+        (task) => task.reason === "goal_ended" && before.tasks.get(task.id)?.status !== "cancelled",
+      );
+      hold("W6", cut.length === 0, () => `goal ${goal.id} succeeded with ${cut.length} live tasks`);
+    }
   }
 
   function checkClaim(row: SeenTask | SeenGoal, id: string, fence: number, lease: string, by: string | null): void {
@@ -199,6 +209,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     if (claim === undefined) return;
     const [goalId, lease] = args as [string, string];
     const before = ledgerOf(goalId).seen!;
+    plansRead.set(`${goalId} ${claim.fence}`, before.planWanted);
     checkClaim(before, goalId, claim.fence, lease, by);
     hold("W5", before.planWanted > 0, () => `${goalId} was claimed for a plan that nobody wants`);
   }
@@ -291,7 +302,6 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       reason: goal.reason,
       fence: goal.fence,
       lease: goal.lease_id,
-      live: tasks.filter(isLive).length,
       exhausted: goal.exhausted,
       planWanted: goal.plan_wanted,
       tasks: new Map(
@@ -498,6 +508,8 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
   }
 
   const told = new Set<string>();
+  /** Since when something is as it should not stay. */
+  const lying = new Map<string, number>();
   /** A claim that was lost may be in the middle of a call; who was told of it begins no other. */
   function hasStopped(actor: Actor | null, what: string): void {
     const claim = actor?.claim;
@@ -608,6 +620,32 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       hold("§6", said || isAuto(tool), () => `${tool}(${args.n}) of ${taskId} was sent, nobody approved it`);
     },
 
+    /** Asked again and again when nothing is lost any more: what is due goes out, clocks that ran out are seen. */
+    atRest(): void {
+      const now = tables.now();
+      const lies = (what: string, isSo: boolean) => {
+        if (!isSo) return void lying.delete(what);
+        const since = lying.get(what) ?? now;
+        lying.set(what, since);
+        hold("W8", now - since < restMs, () => `${what}, for ${(now - since) / 1000} s`);
+      };
+      for (const { goal, tasks } of tables.books.values()) {
+        const runs = goal.status === "running" || goal.status === "planning";
+        const isOver = goal.deadline_at < now && goal.asleep_at === null && goal.exhausted === null;
+        lies(`the wall clock of ${goal.id} ran out and nobody saw`, runs && isOver);
+        const wanted = goal.plan_wanted > 0 && goal.dispatched_at === null && goal.lease_id === null;
+        lies(`a plan of ${goal.id} is due and on no queue`, runs && wanted && goal.due_at <= now);
+        for (const task of tasks) {
+          const moves = task.status === "ready" || task.status === "running" || task.status === "reflecting";
+          const isDue = moves && task.dispatched_at === null && task.lease_id === null && task.due_at <= now;
+          const inFlight = [...tables.books.values()].flatMap((book) =>
+            book.tasks.filter((each) => each.tenant_id === task.tenant_id && each.dispatched_at !== null),
+          );
+          lies(`${task.key} of ${goal.id} is due and on no queue`, runs && isDue && inFlight.length < tenantCap);
+        }
+      }
+    },
+
     /** When everything has been given time. */
     atEnd(): void {
       for (const book of tables.books.values()) {
@@ -635,8 +673,6 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     },
   };
 }
-
-export type Checks = ReturnType<typeof createChecks>;
 
 /** One operation may make two moves, as when a wait that begins is over at once. */
 function reaches<Status extends string>(

@@ -8,6 +8,7 @@ import { sql } from "kysely";
 import { cloneDatabase, describeWithServers } from "../support/servers.ts";
 import { createFollower, emptyStore, takeOverClock, type Difference } from "./real-store.ts";
 import { simulate } from "./simulation.ts";
+import { plantedBugs } from "./size.ts";
 
 interface Bug {
   readonly in: string;
@@ -16,6 +17,7 @@ interface Bug {
 }
 
 const bugs: Readonly<Record<string, Bug>> = {
+  "a retry stays behind": { in: "move_task", replaces: "front = front OR v_move = 'ready'", by: "front = front" },
   "a stale fence writes": { in: "guard_write", replaces: "t.fence <> (w ->> 'fence')::bigint OR ", by: "" },
   "a planner's stale fence writes": { in: "guard_write", replaces: "g.fence <> (w ->> 'fence')::bigint OR ", by: "" },
   "a claim keeps its fence": { in: "claim_tasks", replaces: "fence = fence + 1, ", by: "" },
@@ -55,9 +57,9 @@ const bugs: Readonly<Record<string, Bug>> = {
     replaces: "SELECT p_cap - count(*) INTO room",
     by: "SELECT p_cap + 1 - count(*) INTO room",
   },
-  "a retry stays behind": { in: "move_task", replaces: "front = front OR v_move = 'ready'", by: "front = front" },
 };
-const seedsEach = 12;
+/** Each was found within this many. */
+const seedsEach = 16;
 
 describeWithServers("what is planted into PostgreSQL", () => {
   let database: Database;
@@ -68,12 +70,11 @@ describeWithServers("what is planted into PostgreSQL", () => {
   }, 60_000);
   afterAll(() => database?.close());
 
-  test.for(Object.keys(bugs))("%s: found", { timeout: 300_000 }, async (name) => {
+  test.for(Object.keys(bugs).slice(0, plantedBugs))("%s: found", { timeout: 300_000 }, async (name) => {
     const mend = await plant(database.db, bugs[name]!);
     try {
       let found: string | null = null;
       for (let seed = 1; seed <= seedsEach && found === null; seed += 1) found = await difference(database.db, seed);
-      console.log(name, found);
       expect(found).not.toBeNull();
     } finally {
       await mend();

@@ -55,6 +55,8 @@ export interface Simulated {
 const patienceMs = 20 * 60_000;
 /** Decisions come this often in the end. */
 const tidyEveryMs = 2000;
+/** From then on what was set in motion before has come to rest. */
+const restAfterMs = 60_000;
 const maxEvents = 400_000;
 
 export async function simulate(options: SimulationOptions): Promise<Simulated> {
@@ -348,6 +350,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
         .map(({ goal }) => resumed(goal.id, moreFor(random, goal.budget_steps))),
     ];
     for (const [index, deed] of deeds.entries()) world.after(index, null, () => doDeed(deed));
+    if (world.elapsedMs > setting.chaosMs + restAfterMs) guarded(() => checks.atRest());
     world.after(tidyEveryMs, null, tidy);
   };
 
