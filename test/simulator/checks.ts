@@ -16,6 +16,7 @@ import {
   type DueJob,
   type GoalStatus,
   type ModelRequest,
+  type ModelStepOutput,
   type Resolution,
   type TaskClaims,
   type TaskStatus,
@@ -517,6 +518,33 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     hold("W3", !told.has(`${claim.id} ${claim.fence}`), () => `${claim.id} lost its claim, was told so, and ${what}`);
   }
 
+  /**
+   * The same call of a later attempt or a split is the same call: what left under different keys was asked for as often in one
+   * attempt. What a person edited has the key of what was asked for.
+   */
+  function checkOccurrences({ tasks, steps }: GoalBook, root: string, tool: string, n: string): void {
+    if (n.startsWith("edited")) return;
+    const family = new Set(tasks.filter((task) => task.root_id === root).map((task) => task.id));
+    const asked = new Map<string, number>();
+    for (const step of steps) {
+      if (step.kind !== "model" || step.stage !== "execute" || !family.has(step.subject_id)) continue;
+      const { toolCalls } = (step.output as ModelStepOutput).message;
+      const same = toolCalls.filter((call) => call.name === tool && call.args["n"] === n).length;
+      const attempt = `${step.subject_id}.${step.attempt}`;
+      asked.set(attempt, (asked.get(attempt) ?? 0) + same);
+    }
+    const sent = [...outside().deliveries.values()].flat();
+    const keys = new Set(
+      sent.filter((each) => each.tool === tool && each.args.n === n && family.has(each.taskId)).map((each) => each.key),
+    );
+    const most = Math.max(...asked.values());
+    hold(
+      "§6",
+      keys.size <= most,
+      () => `${tool}(${n}) left under ${keys.size} keys, no attempt asked for it more than ${most} times`,
+    );
+  }
+
   return {
     onStale: (id: string, fence: number) => void told.add(`${id} ${fence}`),
 
@@ -617,6 +645,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
         const yes = ["approve", "edit", "run_again"].includes(resolution.decision);
         return yes && canonicalJson(approved) === canonicalJson(args);
       });
+      checkOccurrences(tables.books.get(goalId)!, root!, tool, args.n);
       hold("§6", said || isAuto(tool), () => `${tool}(${args.n}) of ${taskId} was sent, nobody approved it`);
     },
 

@@ -160,9 +160,16 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
     return reply;
   }
   const strikeRandom = random.fork();
+  /** People do not wait for a good moment. */
+  function meddle(goal: string): void {
+    const kind = strikeRandom.pick(["pause", "pause", "pause", "retry", "cancel"] as const);
+    world.after(strikeRandom.int(0, 12), null, () => doDeed({ do: kind, goal }));
+    if (kind === "pause") world.after(strikeRandom.int(20, 3000), null, () => doDeed(resumed(goal)));
+  }
   /** Between an intent, its call and its result most is to be lost. */
   function strike(by: string, writes: readonly Write[]): void {
     const reachesOut = writes.some((write) => write.task !== undefined && write.effects !== undefined);
+    if (strikeRandom.chance(setting.meddling)) meddle(strikeRandom.pick(writes).goal);
     if (!strikeRandom.chance(setting.strikes * (reachesOut ? 20 : 1))) return;
     const how = strikeRandom.chance(0.5) ? "dies" : "stops";
     crew.strike(by.split("+")[0]!, how, strikeRandom.int(config.leaseMs / 2, 2 * config.leaseMs));
