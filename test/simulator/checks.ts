@@ -10,6 +10,7 @@ import {
   isBudgetReason,
   maxAttempts,
   maxSends,
+  maxSplitDepth,
   taskMoves,
   type ClaimedGoal,
   type CommitReply,
@@ -329,6 +330,15 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       if (taskMoves[was.status].length === 0)
         hold("§5", task.result === was.result, () => `${name} is ${was.status} and its result changed`);
     }
+    const parent = tasks.find((each) => each.id === task.parent_id);
+    const root = parent === undefined ? task.id : parent.root_id;
+    hold("§6", task.root_id === root, () => `${name} descends from ${root}, it says ${task.root_id}`);
+    const depth = parent === undefined ? 0 : parent.depth + 1;
+    hold(
+      "§5",
+      task.depth === depth && depth <= maxSplitDepth,
+      () => `${name} has depth ${task.depth}, it is at ${depth}`,
+    );
     hold("§5", task.attempt <= maxAttempts, () => `${name} is at attempt ${task.attempt}`);
     const claimable = task.status === "running" || task.status === "reflecting";
     if (task.lease_id !== null) hold("W3", claimable, () => `${name} is ${task.status} and claimed`);
