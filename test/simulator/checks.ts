@@ -603,7 +603,9 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
 
     onToolCall(tool: string, args: { readonly n: string }, context: ToolContext, actor: Actor | null): void {
       hasStopped(actor, `calls ${tool}`);
-      if (!args.n.startsWith("n") || !stands(actor)) return;
+      if (!stands(actor)) return;
+      hold("§6", findTask(context.taskId)!.steps_reserved >= 1, () => `${tool}(${args.n}) runs with no step reserved`);
+      if (!args.n.startsWith("n")) return;
       const { steps } = tables.books.get(context.goalId)!;
       const journaled = steps.some(
         (step) =>
