@@ -10,6 +10,7 @@ import {
   isBudgetReason,
   maxAttempts,
   maxSends,
+  maxSplitDepth,
   taskMoves,
   type Claimed,
   type ClaimedGoal,
@@ -18,6 +19,7 @@ import {
   type DueJob,
   type GoalStatus,
   type ModelRequest,
+  type ModelStepOutput,
   type Resolution,
   type SealedWrite,
   type TaskClaims,
@@ -61,7 +63,6 @@ interface SeenGoal {
   readonly reason: string | null;
   readonly fence: number;
   readonly lease: string | null;
-  readonly live: number;
   readonly exhausted: string | null;
   readonly planWanted: number;
   readonly tasks: ReadonlyMap<string, SeenTask>;
@@ -77,6 +78,9 @@ interface Ledger {
   readonly doneEffects: Map<string, string>;
 }
 
+/** Longer than a lease, a reconciler's round and the queue's fetch together. */
+const restMs = 60_000;
+
 const dead: ReadonlySet<TaskStatus> = new Set(["failed", "abandoned", "cancelled"]);
 
 export interface ChecksOptions {
@@ -91,6 +95,8 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
   const ledgers = new Map<string, Ledger>();
   const won = new Set<string>();
   const claims = new Map<string, string>();
+  /** Requests for a plan that a planner's claim saw. */
+  const plansRead = new Map<string, number>();
   const jobs = new Set<string>();
   /** What each task was planned to depend on, and what splits became. */
   const wants = new Map<string, readonly string[]>();
@@ -156,15 +162,21 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     if (write.plan !== undefined) {
       const planned = new Set(write.plan.tasks.map((task) => task.id as string));
       const there = tasks.filter((task) => planned.has(task.id)).length;
+      const read = plansRead.get(`${write.goal} ${write.fence}`) ?? 0;
       hold("W6", there === planned.size, () => `a plan of ${planned.size} tasks brought ${there}`);
       hold(
         "W5",
-        goal.plan_wanted >= before.planWanted - write.plan!.read,
-        () => `a plan that had read ${write.plan!.read} of ${before.planWanted} requests left ${goal.plan_wanted}`,
+        goal.plan_wanted >= before.planWanted - read,
+        () => `a plan that had read ${read} of ${before.planWanted} requests left ${goal.plan_wanted}`,
       );
     }
-    if (write.end?.to === "succeeded" && (strict || (before.exhausted ?? goal.exhausted) === null))
-      hold("W6", before.live === 0, () => `goal ${goal.id} succeeded with ${before.live} live tasks`);
+    if (write.end?.to === "succeeded" && (strict || (before.exhausted ?? goal.exhausted) === null)) {
+      // What ended in the same batch before it was live a moment ago.
+      const cut = tasks.filter(
+        (task) => task.reason === "goal_ended" && before.tasks.get(task.id)?.status !== "cancelled",
+      );
+      hold("W6", cut.length === 0, () => `goal ${goal.id} succeeded with ${cut.length} live tasks`);
+    }
   }
 
   function checkClaim(row: SeenTask | SeenGoal, id: string, fence: number, lease: string, by: string | null): void {
@@ -202,6 +214,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
   function checkGoalClaim(goalId: string, lease: string, claim: ClaimedGoal | undefined, by: string | null): void {
     if (claim === undefined) return;
     const before = ledgerOf(goalId).seen!;
+    plansRead.set(`${goalId} ${claim.fence}`, before.planWanted);
     checkClaim(before, goalId, claim.fence, lease, by);
     hold("W5", before.planWanted > 0, () => `${goalId} was claimed for a plan that nobody wants`);
   }
@@ -294,7 +307,6 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       reason: goal.reason,
       fence: goal.fence,
       lease: goal.lease_id,
-      live: tasks.filter(isLive).length,
       exhausted: goal.exhausted,
       planWanted: goal.plan_wanted,
       tasks: new Map(
@@ -321,6 +333,15 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       if (taskMoves[was.status].length === 0)
         hold("§5", task.result === was.result, () => `${name} is ${was.status} and its result changed`);
     }
+    const parent = tasks.find((each) => each.id === task.parent_id);
+    const root = parent === undefined ? task.id : parent.root_id;
+    hold("§6", task.root_id === root, () => `${name} descends from ${root}, it says ${task.root_id}`);
+    const depth = parent === undefined ? 0 : parent.depth + 1;
+    hold(
+      "§5",
+      task.depth === depth && depth <= maxSplitDepth,
+      () => `${name} has depth ${task.depth}, it is at ${depth}`,
+    );
     hold("§5", task.attempt <= maxAttempts, () => `${name} is at attempt ${task.attempt}`);
     const claimable = task.status === "running" || task.status === "reflecting";
     if (task.lease_id !== null) hold("W3", claimable, () => `${name} is ${task.status} and claimed`);
@@ -501,11 +522,40 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
   }
 
   const told = new Set<string>();
+  /** Since when something is as it should not stay. */
+  const lying = new Map<string, number>();
   /** A claim that was lost may be in the middle of a call; who was told of it begins no other. */
   function hasStopped(actor: Actor | null, what: string): void {
     const claim = actor?.claim;
     if (claim === undefined) return;
     hold("W3", !told.has(`${claim.id} ${claim.fence}`), () => `${claim.id} lost its claim, was told so, and ${what}`);
+  }
+
+  /**
+   * The same call of a later attempt or a split is the same call: what left under different keys was asked for as often in one
+   * attempt. What a person edited has the key of what was asked for.
+   */
+  function checkOccurrences({ tasks, steps }: GoalBook, root: string, tool: string, n: string): void {
+    if (n.startsWith("edited")) return;
+    const family = new Set(tasks.filter((task) => task.root_id === root).map((task) => task.id));
+    const asked = new Map<string, number>();
+    for (const step of steps) {
+      if (step.kind !== "model" || step.stage !== "execute" || !family.has(step.subject_id)) continue;
+      const { toolCalls } = (step.output as ModelStepOutput).message;
+      const same = toolCalls.filter((call) => call.name === tool && call.args["n"] === n).length;
+      const attempt = `${step.subject_id}.${step.attempt}`;
+      asked.set(attempt, (asked.get(attempt) ?? 0) + same);
+    }
+    const sent = [...outside().deliveries.values()].flat();
+    const keys = new Set(
+      sent.filter((each) => each.tool === tool && each.args.n === n && family.has(each.taskId)).map((each) => each.key),
+    );
+    const most = Math.max(...asked.values());
+    hold(
+      "§6",
+      keys.size <= most,
+      () => `${tool}(${n}) left under ${keys.size} keys, no attempt asked for it more than ${most} times`,
+    );
   }
 
   return {
@@ -564,7 +614,9 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
 
     onToolCall(tool: string, args: { readonly n: string }, context: ToolContext, actor: Actor | null): void {
       hasStopped(actor, `calls ${tool}`);
-      if (!args.n.startsWith("n") || !stands(actor)) return;
+      if (!stands(actor)) return;
+      hold("§6", findTask(context.taskId)!.steps_reserved >= 1, () => `${tool}(${args.n}) runs with no step reserved`);
+      if (!args.n.startsWith("n")) return;
       const { steps } = tables.books.get(context.goalId)!;
       const journaled = steps.some(
         (step) =>
@@ -577,7 +629,14 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       hold("W4", !journaled, () => `${tool}(${args.n}) of ${context.taskId} runs again, its result is journaled`);
     },
 
-    onDelivery({ tool, key, args, goalId, taskId }: Delivery): void {
+    onDelivery({ tool, key, args, goalId, taskId }: Delivery, actor: Actor | null): void {
+      // The lease is looked at right before, so nobody can have taken over; only people end a task from one moment to the next.
+      const sender = findTask(taskId)!;
+      hold(
+        "W3",
+        sender.status === "cancelled" || sender.fence === actor?.claim?.fence,
+        () => `${tool}(${args.n}) of ${taskId} was sent under fence ${actor?.claim?.fence}, it has ${sender.fence}`,
+      );
       const receiver = externalTools[tool as keyof typeof externalTools];
       const { waits, effects, tasks } = tables.books.get(goalId)!;
       const effect = [...effects.values()].find((each) => each.send_key === key);
@@ -609,7 +668,34 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
         const yes = ["approve", "edit", "run_again"].includes(resolution.decision);
         return yes && canonicalJson(approved) === canonicalJson(args);
       });
+      checkOccurrences(tables.books.get(goalId)!, root!, tool, args.n);
       hold("§6", said || isAuto(tool), () => `${tool}(${args.n}) of ${taskId} was sent, nobody approved it`);
+    },
+
+    /** Asked again and again when nothing is lost any more: what is due goes out, clocks that ran out are seen. */
+    atRest(): void {
+      const now = tables.now();
+      const lies = (what: string, isSo: boolean) => {
+        if (!isSo) return void lying.delete(what);
+        const since = lying.get(what) ?? now;
+        lying.set(what, since);
+        hold("W8", now - since < restMs, () => `${what}, for ${(now - since) / 1000} s`);
+      };
+      for (const { goal, tasks } of tables.books.values()) {
+        const runs = goal.status === "running" || goal.status === "planning";
+        const isOver = goal.deadline_at < now && goal.asleep_at === null && goal.exhausted === null;
+        lies(`the wall clock of ${goal.id} ran out and nobody saw`, runs && isOver);
+        const wanted = goal.plan_wanted > 0 && goal.dispatched_at === null && goal.lease_id === null;
+        lies(`a plan of ${goal.id} is due and on no queue`, runs && wanted && goal.due_at <= now);
+        for (const task of tasks) {
+          const moves = task.status === "ready" || task.status === "running" || task.status === "reflecting";
+          const isDue = moves && task.dispatched_at === null && task.lease_id === null && task.due_at <= now;
+          const inFlight = [...tables.books.values()].flatMap((book) =>
+            book.tasks.filter((each) => each.tenant_id === task.tenant_id && each.dispatched_at !== null),
+          );
+          lies(`${task.key} of ${goal.id} is due and on no queue`, runs && isDue && inFlight.length < tenantCap);
+        }
+      }
     },
 
     /** When everything has been given time. */
@@ -639,8 +725,6 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     },
   };
 }
-
-export type Checks = ReturnType<typeof createChecks>;
 
 /** One operation may make two moves, as when a wait that begins is over at once. */
 function reaches<Status extends string>(

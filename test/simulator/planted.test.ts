@@ -8,6 +8,7 @@ import { sql } from "kysely";
 import { cloneDatabase, describeWithServers } from "../support/servers.ts";
 import { createFollower, emptyStore, takeOverClock, type Difference } from "./real-store.ts";
 import { simulate } from "./simulation.ts";
+import { plantedBugs } from "./size.ts";
 
 interface Bug {
   readonly in: string;
@@ -16,7 +17,29 @@ interface Bug {
 }
 
 const bugs: Readonly<Record<string, Bug>> = {
+  "a retry stays behind": { in: "move_task", replaces: "front = front OR v_move = 'ready'", by: "front = front" },
+  "of a batch's steps one is counted": {
+    in: "apply_plain_writes",
+    replaces: "g.steps_used + s.settled_steps",
+    by: "g.steps_used + least(s.settled_steps, 1)",
+  },
   "a stale fence writes": { in: "guard_write", replaces: "t.fence <> (w ->> 'fence')::bigint OR ", by: "" },
+  "a stale fence writes with its batch": {
+    in: "find_plain_writes",
+    replaces: "ELSE t.fence = n.fence AND t.lease_id",
+    by: "ELSE t.lease_id",
+  },
+  "a claim of a batch keeps its fence": { in: "claim_work", replaces: "fence = t.fence + 1, ", by: "" },
+  "a batch counts blockers down twice": {
+    in: "apply_plain_writes",
+    replaces: "SET blockers = t.blockers - d.n,",
+    by: "SET blockers = greatest(t.blockers - d.n - 1, 0),",
+  },
+  "a plain end leaves the planner's reservation": {
+    in: "apply_plain_plans",
+    replaces: "ELSE 0 END, plan_reserved = 0,",
+    by: "ELSE 0 END, plan_reserved = g.plan_reserved,",
+  },
   "a planner's stale fence writes": { in: "guard_write", replaces: "g.fence <> (w ->> 'fence')::bigint OR ", by: "" },
   "a claim keeps its fence": { in: "claim_tasks", replaces: "fence = fence + 1, ", by: "" },
   "blockers are counted down twice": {
@@ -55,9 +78,9 @@ const bugs: Readonly<Record<string, Bug>> = {
     replaces: "SELECT p_cap - count(*) INTO room",
     by: "SELECT p_cap + 1 - count(*) INTO room",
   },
-  "a retry stays behind": { in: "move_task", replaces: "front = front OR v_move = 'ready'", by: "front = front" },
 };
-const seedsEach = 12;
+/** Each was found within this many. */
+const seedsEach = 40;
 
 describeWithServers("what is planted into PostgreSQL", () => {
   let database: Database;
@@ -68,12 +91,11 @@ describeWithServers("what is planted into PostgreSQL", () => {
   }, 60_000);
   afterAll(() => database?.close());
 
-  test.for(Object.keys(bugs))("%s: found", { timeout: 300_000 }, async (name) => {
+  test.for(Object.keys(bugs).slice(0, plantedBugs))("%s: found", { timeout: 300_000 }, async (name) => {
     const mend = await plant(database.db, bugs[name]!);
     try {
       let found: string | null = null;
       for (let seed = 1; seed <= seedsEach && found === null; seed += 1) found = await difference(database.db, seed);
-      console.log(name, found);
       expect(found).not.toBeNull();
     } finally {
       await mend();

@@ -112,7 +112,9 @@ async function performReal(db: Db, deed: Deed, tables: Tables): Promise<string> 
       case "submit": {
         const { id, text, session, planning, budget } = deed.input;
         const given = {
-          ...{ text, session, budget },
+          text,
+          session,
+          budget,
           planning:
             planning.cadence === "every-n"
               ? { cadence: planning.cadence, every: planning.every }
@@ -239,7 +241,9 @@ async function compareGoal(
     tasks: orNull(book.tasks),
     needs: orNull(needs),
     waits: orNull(byId(book.waits)),
-    signals: orNull(book.signals.map(({ at: _, ...signal }) => signal)),
+    signals: orNull(
+      book.signals.map(({ number, name, task_id, payload, key }) => ({ number, name, task_id, payload, key })),
+    ),
     effects: orNull([...book.effects.values()].toSorted((a, b) => (a.key < b.key ? -1 : 1))),
     steps: orNull(book.steps.slice(from.steps)),
     events: orNull(book.events.slice(from.events)),

@@ -15,6 +15,8 @@ export interface Setting {
   readonly flushEveryMs: number;
   /** Of a process that dies or is stopped right after it wrote, before it hears of it. */
   readonly strikes: number;
+  /** Of people who interfere right after a write. */
+  readonly meddling: number;
   readonly busy: number;
   readonly batches: boolean;
 }
@@ -31,6 +33,7 @@ export function drawSetting(random: Random, singleSession: boolean): Setting {
     deedEveryMs: random.int(500, 5000),
     flushEveryMs: often(5000, 30_000, 0.3),
     strikes: random.pick([0, 0, 0.003, 0.01]),
+    meddling: random.pick([0, 0, 0.01, 0.03]),
     busy: singleSession ? 0 : random.pick([0, 0, 0.1, 0.3]),
     batches: random.chance(0.5),
   };

@@ -52,9 +52,11 @@ export interface Simulated {
 }
 
 /** A goal that has not ended this long after everything became quiet is stuck. */
-const patienceMs = 45 * 60_000;
+const patienceMs = 20 * 60_000;
 /** Decisions come this often in the end. */
 const tidyEveryMs = 2000;
+/** From then on what was set in motion before has come to rest. */
+const restAfterMs = 60_000;
 const maxEvents = 400_000;
 
 export async function simulate(options: SimulationOptions): Promise<Simulated> {
@@ -158,9 +160,16 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
     return reply;
   }
   const strikeRandom = random.fork();
+  /** People do not wait for a good moment. */
+  function meddle(goal: string): void {
+    const kind = strikeRandom.pick(["pause", "pause", "pause", "retry", "cancel"] as const);
+    world.after(strikeRandom.int(0, 12), null, () => doDeed({ do: kind, goal }));
+    if (kind === "pause") world.after(strikeRandom.int(20, 3000), null, () => doDeed(resumed(goal)));
+  }
   /** Between an intent, its call and its result most is to be lost. */
   function strike(by: string, writes: readonly SealedWrite[]): void {
     const reachesOut = writes.some(({ write }) => write.task !== undefined && write.effects !== undefined);
+    if (strikeRandom.chance(setting.meddling)) meddle(strikeRandom.pick(writes).write.goal);
     if (!strikeRandom.chance(setting.strikes * (reachesOut ? 20 : 1))) return;
     const how = strikeRandom.chance(0.5) ? "dies" : "stops";
     crew.strike(by.split("+")[0]!, how, strikeRandom.int(config.leaseMs / 2, 2 * config.leaseMs));
@@ -180,7 +189,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
     (tool, args, context) => guarded(() => checks.onToolCall(tool, args, context, currentActor())),
     (delivery) => {
       note(() => `outside ${delivery.tool}(${delivery.args.n}) arrives with ${delivery.key.slice(0, 8)}`);
-      guarded(() => checks.onDelivery(delivery));
+      guarded(() => checks.onDelivery(delivery, currentActor()));
     },
   );
   const registry = createRegistry(outside.skills);
@@ -348,6 +357,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
         .map(({ goal }) => resumed(goal.id, moreFor(random, goal.budget_steps))),
     ];
     for (const [index, deed] of deeds.entries()) world.after(index, null, () => doDeed(deed));
+    if (world.elapsedMs > setting.chaosMs + restAfterMs) guarded(() => checks.atRest());
     world.after(tidyEveryMs, null, tidy);
   };
 

@@ -34,7 +34,11 @@ export interface NewGoalInput {
 export function submitGoal(tables: Tables, input: NewGoalInput): void {
   const { id, tenant, text, session, planning, budget } = input;
   const goal = newGoal({
-    ...{ id, tenant, text, session, ...budget },
+    id,
+    tenant,
+    text,
+    session,
+    ...budget,
     planning: planning.cadence,
     every: planning.cadence === "every-n" ? planning.every : 1,
     priority: 0,

@@ -98,7 +98,6 @@ export interface GoalBook {
 }
 
 export const liveStatuses: ReadonlySet<TaskStatus> = new Set(["pending", "ready", "running", "waiting", "reflecting"]);
-export const budgetEnds = ["step_budget", "wall_budget", "token_budget", "cost_budget"] as const;
 
 /** What a write's part of a reply says. */
 export type AppliedWrite = CommitReply["writes"][number];
