@@ -38,8 +38,12 @@ export interface StageRuntime {
   readonly metrics: Metrics;
   readonly isolation: Isolation;
   readonly lease: LeaseId;
-  /** Whether the lease certainly stands, as far as this process can know without asking: checked right before something is sent. */
-  leaseHolds(): boolean;
+  /**
+   * Whether the lease certainly stands and has stood without a gap, as far as this process can know without asking: checked
+   * right before something is sent. In a gap others take over, and a lease that was renewed after it gives nothing back.
+   * @param since when the claim was asked for, by `performance.now()`
+   */
+  leaseHolds(since: number): boolean;
   readonly createId: CreateId;
   /** How long work waits whose model, store or queue was away. */
   awayMs(retry: Exclude<Retry, "never">, backoffs: number): number;
@@ -86,11 +90,15 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   const holder = { id: lease, service, host: hostname(), pid: process.pid };
   /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */
   let heldAt = -Infinity;
+  /** Since when it has been renewed before it can have run out. */
+  let heldSince = Infinity;
   const hold = async () => {
     const begunAt = performance.now();
     // A child stands on its parent's lease.
     const leftMs = isChild ? await store.leaseLeftMs(lease) : leaseMs;
     if (!isChild) await store.renewLease(holder, leaseMs);
+    const knownAt = performance.now();
+    if (knownAt >= heldAt + leaseMs) heldSince = knownAt;
     heldAt = begunAt - (leaseMs - leftMs);
   };
   await hold();
@@ -171,7 +179,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     metrics,
     isolation,
     lease,
-    leaseHolds: () => performance.now() - heldAt < leaseMs * leaseMargin,
+    leaseHolds: (since) => heldSince <= since && performance.now() - heldAt < leaseMs * leaseMargin,
     createId,
     awayMs: (retry, backoffs) => awayMs(retry, config.backoff, backoffs, Math.random),
     send,

@@ -61,6 +61,7 @@ const isolatedMain = new URL("./isolated.ts", import.meta.url);
 export function createExecutor(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
     async claim(payload: JobPayload, limit: number): Promise<readonly Run[]> {
+      const askedAt = performance.now();
       const { claimed, dispatchAgain, eventSeq } = await runtime.claimer.claimTasks({
         queue: "execute",
         goal: payload.goal,
@@ -70,11 +71,12 @@ export function createExecutor(runtime: StageRuntime, registry: Registry): Stage
       if (claimed.length > 0) failpoint("execute.claimed");
       if (eventSeq !== null) runtime.bus.publish(payload.goal, eventSeq);
       if (dispatchAgain !== null) void runtime.dispatch(dispatchAgain);
-      return claimed.map((claim) => (draining) => runTask(runtime, registry, claim, draining));
+      return claimed.map((claim) => (draining) => runTask(runtime, registry, claim, askedAt, draining));
     },
     async takeUp(id, fence) {
+      const askedAt = performance.now();
       const claim = await runtime.store.takeUpTask({ kind: "task", id, fence }, runtime.lease);
-      return claim === undefined ? null : (draining) => runTask(runtime, registry, claim, draining);
+      return claim === undefined ? null : (draining) => runTask(runtime, registry, claim, askedAt, draining);
     },
   };
 }
@@ -83,6 +85,7 @@ function runTask(
   runtime: StageRuntime,
   registry: Registry,
   claim: ClaimedTask,
+  askedAt: number,
   draining: AbortSignal,
 ): Promise<string | null> {
   const { task, fence, expiredClaims } = claim;
@@ -121,7 +124,7 @@ function runTask(
       giveUp,
       release,
     },
-    (lost) => (execution = new Execution(runtime, registry, claim, lost)).run(draining),
+    (lost) => (execution = new Execution(runtime, registry, claim, askedAt, lost)).run(draining),
     draining,
   );
 }
@@ -140,7 +143,7 @@ class Execution {
   #backoffs: number;
   #parts: readonly string[] = [];
 
-  constructor(runtime: StageRuntime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
+  constructor(runtime: StageRuntime, registry: Registry, claim: ClaimedTask, askedAt: number, lost: AbortSignal) {
     this.#runtime = runtime;
     this.#claim = claim;
     this.#lost = lost;
@@ -150,6 +153,7 @@ class Execution {
     this.#toolRunner = createToolRunner(runtime, registry, claim, lost, {
       commit: (change) => this.#commit(change),
       reserved: () => this.#held.steps,
+      stands: () => runtime.leaseHolds(askedAt),
     });
     // A reflection that crashed may have journaled steps of its own in this attempt.
     this.#steps = claim.steps.filter((step) => step.stage === "execute");

@@ -29,6 +29,7 @@ function advance(wait: Partial<Wait>, commits: TaskChange[]) {
   } as unknown as Registry;
   const external = createExternalCalls(runtime, registry, claim, {} as ToolCalls, {
     reserved: () => 1,
+    stands: () => true,
     commit: async (change) => {
       commits.push(change);
       const held = { steps: 1, tokens: 0, microUsd: 0, money: false };

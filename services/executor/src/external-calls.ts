@@ -139,7 +139,7 @@ export function createExternalCalls(
     failpoint("effect.intended");
     // A process that was stopped for long finds here that others may have taken over. Nothing was sent, and if the claim
     // stands all the same that is written down.
-    if (!runtime.leaseHolds()) {
+    if (!writer.stands()) {
       const result = { text: "not sent: the process had not renewed its lease" };
       await writer.commit({ effects: [{ status: "failed", key, result }] });
       resting.set(asked, 0);

@@ -26,6 +26,8 @@ export interface ClaimWriter {
   commit(change: TaskChange): Promise<Committed>;
   /** Steps that are reserved and not used. */
   reserved(): number;
+  /** Whether nobody can have taken the claim over. */
+  stands(): boolean;
 }
 
 /** Whether the next call may begin after this commit. */
