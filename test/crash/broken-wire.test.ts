@@ -12,7 +12,7 @@ import { describeWithServers } from "../support/servers.ts";
 
 const services = ["planner", "executor", "reflector"] as const;
 const faults: readonly Fault[] = [
-  { name: "recall", statement: /embedding::vector\(\d+\) <=>/, cut: "unsent" },
+  { name: "recall", statement: /FROM nearest_memories\(/, cut: "unsent" },
   { name: "commit", statement: /SELECT commit_writes\(/, cut: "unanswered" },
 ];
 

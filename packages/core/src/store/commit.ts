@@ -291,22 +291,22 @@ interface Settled {
   readonly sent: Promise<void>;
 }
 
-/**
- * Writes of concurrent tasks are gathered: what comes during a commit goes with the next one (W1). A split goes by itself: it
- * is rare, and holds its goal for longest.
- */
 /** What the door needs of the store. */
 export interface WriteStore {
   commitWrites(writes: readonly SealedWrite[], alone: boolean, tenantCap: number): Promise<CommitReply>;
 }
 
+/**
+ * Writes of concurrent tasks are gathered: what comes during a commit goes with the next one (W1). A split goes by itself: it
+ * is rare, and holds its goal for longest.
+ */
 export function createDoor(store: WriteStore, aftermath: Aftermath, options: DoorOptions): Door {
   const known = new Set<string>();
   const gatherer = createGatherer<Sealed, Settled>({
     maxItems: options.maxWrites,
     maxBytes: options.maxBytes,
     bytesOf: (sealed) => sealed.text.length,
-    send: (batch, wait) => commitBatch(batch, wait || batch.every((each) => each.write.goal === batch[0]?.write.goal)),
+    send: commitBatch,
   });
 
   function seal(given: Write): Sealed {

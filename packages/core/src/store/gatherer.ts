@@ -4,7 +4,8 @@
  *
  * 1. One batch is under way at a time, in the order of what came.
  * 2. A batch is bounded in items and in bytes; a single larger item goes by itself.
- * 3. An item is given back at most `maxReturns` times; then it is sent alone, and told to wait.
+ * 3. Nobody waits for what somebody else's item needs: what is busy is given back, at most `maxReturns` times or until nobody
+ *    else comes. Then it is sent alone, beside the batches, and told to wait; at most `maxAlone` at once are.
  *
  * How much may gather is bounded by who waits: everybody has one item here at a time.
  */
@@ -15,7 +16,7 @@ export interface GathererOptions<Item, Reply> {
   readonly maxBytes: number;
   bytesOf(item: Item): number;
   /**
-   * @param wait nobody else is in the batch, so whatever it needs may be waited for
+   * @param wait nobody else is held up, so whatever the only item needs may be waited for
    * @returns a reply for each item, in order; `busy` sends the item again with the next batch
    */
   send(items: readonly Item[], wait: boolean): Promise<readonly (Answer<Reply> | "busy")[]>;
@@ -28,6 +29,8 @@ export interface Gatherer<Item, Reply> {
 }
 
 const maxReturns = 5;
+/** Each holds a connection for as long as it waits, and most of the pool is for those that need not. */
+const maxAlone = 2;
 
 interface Waiting<Item, Reply> {
   readonly item: Item;
@@ -40,6 +43,8 @@ interface Waiting<Item, Reply> {
 export function createGatherer<Item, Reply>(options: GathererOptions<Item, Reply>): Gatherer<Item, Reply> {
   let waiting: Waiting<Item, Reply>[] = [];
   let running = false;
+  let alone: Waiting<Item, Reply>[] = [];
+  let waitingAlone = 0;
 
   function takeBatch(): readonly Waiting<Item, Reply>[] {
     let bytes = 0;
@@ -59,28 +64,42 @@ export function createGatherer<Item, Reply>(options: GathererOptions<Item, Reply
     else each.reject(answer.thrown);
   }
 
+  /** A send that throws before it has begun fails as one that does so later. */
+  async function send(batch: readonly Waiting<Item, Reply>[], wait: boolean) {
+    const items = batch.map((each) => each.item);
+    try {
+      return await options.send(items, wait);
+    } catch (thrown) {
+      return batch.map(() => ({ thrown }));
+    }
+  }
+
   async function sendAlone(each: Waiting<Item, Reply>): Promise<void> {
-    const [answer] = await options.send([each.item], true).catch((thrown: unknown) => [{ thrown }]);
+    waitingAlone += 1;
+    const [answer] = await send([each], true);
+    waitingAlone -= 1;
     settle(each, answer === undefined || answer === "busy" ? { thrown: new Error("busy, though it waited") } : answer);
+    takeAlone();
+  }
+
+  function takeAlone(): void {
+    const free = maxAlone - waitingAlone;
+    const next = alone.slice(0, free);
+    alone = alone.slice(free);
+    for (const each of next) void sendAlone(each);
   }
 
   async function sendBatch(batch: readonly Waiting<Item, Reply>[]): Promise<void> {
-    if (batch.length === 1) return sendAlone(batch[0]!);
-    const answers = await options
-      .send(
-        batch.map((each) => each.item),
-        false,
-      )
-      .catch((thrown: unknown) => batch.map(() => ({ thrown })));
+    const answers = await send(batch, false);
     const again: Waiting<Item, Reply>[] = [];
     for (const [index, each] of batch.entries()) {
       const answer = answers[index] ?? { thrown: new Error("no answer to this part of the batch") };
       if (answer !== "busy") settle(each, answer);
-      // Alone it may wait without holding up others.
-      else if (++each.returns >= maxReturns) void sendAlone(each);
+      else if (++each.returns >= maxReturns || (batch.length === 1 && waiting.length === 0)) alone.push(each);
       else again.push(each);
     }
     waiting = [...again, ...waiting];
+    takeAlone();
   }
 
   async function run(): Promise<void> {
