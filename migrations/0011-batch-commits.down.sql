@@ -192,3 +192,60 @@ BEGIN
   END LOOP;
   RETURN cancelled;
 END $$;
+
+CREATE OR REPLACE FUNCTION guard_write(w jsonb, g goals, t tasks) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  v_goal text := w ->> 'goal';
+  v_task text := w ->> 'task';
+  v_id text := w ->> 'id';
+  v_move text := w #>> '{move,to}';
+  v_end text := w #>> '{end,to}';
+BEGIN
+  -- Guards (W2, W3): the same write again is a win; a stale fence changes nothing.
+  IF v_task IS NULL THEN
+    IF g.last_write = v_id THEN RETURN jsonb_build_object('outcome', 'won', 'goal_status', g.status); END IF;
+    IF g.fence <> (w ->> 'fence')::bigint OR g.status <> 'planning' AND NOT (g.status = 'paused' AND g.paused_from = 'planning') THEN
+      RETURN jsonb_build_object('outcome', 'stale', 'goal_status', g.status);
+    END IF;
+  ELSE
+    IF t.id IS NULL THEN RETURN jsonb_build_object('outcome', 'stale', 'why', 'no such task'); END IF;
+    IF t.last_write = v_id THEN RETURN jsonb_build_object('outcome', 'won', 'goal_status', g.status); END IF;
+    IF t.fence <> (w ->> 'fence')::bigint OR t.lease_id IS NULL OR t.status NOT IN ('running', 'reflecting') THEN
+      RETURN jsonb_build_object('outcome', 'stale', 'goal_status', g.status);
+    END IF;
+  END IF;
+  IF EXISTS (
+    SELECT FROM jsonb_array_elements(w -> 'steps') s JOIN steps j ON j.retention = g.retention AND j.goal_day = g.goal_day
+      AND j.subject_id = coalesce(v_task, v_goal) AND j.attempt = (s.value ->> 'attempt')::integer
+      AND j.seq = (s.value ->> 'seq')::integer AND j.phase = s.value ->> 'phase'
+    WHERE j.write_id = v_id)
+  THEN RETURN jsonb_build_object('outcome', 'won', 'goal_status', g.status); END IF;
+
+  -- What a guard refuses before anything is written.
+  IF v_task IS NULL AND v_end IS NOT NULL AND g.exhausted IS NULL AND g.live_tasks > 0
+    AND NOT coalesce((w #>> '{end,force}')::boolean, false) THEN
+    RETURN jsonb_build_object('outcome', 'refused', 'why', 'tasks are live', 'goal_status', g.status);
+  END IF;
+  IF v_task IS NULL AND (v_end IS NOT NULL OR w ? 'plan') AND g.status = 'paused' THEN
+    RETURN jsonb_build_object('outcome', 'refused', 'why', 'paused', 'goal_status', g.status);
+  END IF;
+  -- It sleeps only on something that is still open, and only if nothing came since it looked (W5).
+  IF v_move = 'waiting' AND (t.wakes <> (w #>> '{move,wakes}')::bigint
+    OR NOT EXISTS (SELECT FROM waits WHERE task_id = v_task AND attempt = t.attempt AND status = 'open')) THEN
+    RETURN jsonb_build_object('outcome', 'refused', 'why', 'woken', 'goal_status', g.status);
+  END IF;
+  -- Each external call has one owner at a time: taking it over names the turn that was seen.
+  IF EXISTS (
+    SELECT FROM jsonb_array_elements(w -> 'effects') i JOIN effects e ON e.goal_id = v_goal AND e.key = i.value ->> 'key'
+    WHERE i.value ->> 'status' = 'intended' AND (e.status = 'done' OR e.status <> 'failed' AND e.turn IS DISTINCT FROM (i.value ->> 'turn')::integer))
+    -- A person may have edited one call into what another is: the receiver is given one key once.
+    OR EXISTS (
+    SELECT FROM jsonb_array_elements(w -> 'effects') i JOIN effects e ON e.goal_id = v_goal AND e.key <> i.value ->> 'key' AND e.status <> 'failed'
+      AND (e.key = i.value ->> 'send_key' OR e.send_key = i.value ->> 'send_key')
+    WHERE i.value ->> 'status' = 'intended')
+  THEN RETURN jsonb_build_object('outcome', 'refused', 'why', 'effect', 'goal_status', g.status); END IF;
+  -- A pause starts nothing that reaches out; what was intended before may finish.
+  IF g.status = 'paused' AND EXISTS (SELECT FROM jsonb_array_elements(w -> 'effects') i WHERE i.value ->> 'status' = 'intended')
+  THEN RETURN jsonb_build_object('outcome', 'refused', 'why', 'paused', 'goal_status', g.status); END IF;
+  RETURN NULL;
+END $$;

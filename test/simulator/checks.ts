@@ -88,10 +88,9 @@ export interface ChecksOptions {
   /** Whether a tool's calls run without asking. */
   isAuto(tool: string): boolean;
   /** Also what is known not to hold yet: see docs/simulator.md. */
-  readonly strict: boolean;
 }
 
-export function createChecks(tables: Tables, outside: () => Outside, { tenantCap, isAuto, strict }: ChecksOptions) {
+export function createChecks(tables: Tables, outside: () => Outside, { tenantCap, isAuto }: ChecksOptions) {
   const ledgers = new Map<string, Ledger>();
   const won = new Set<string>();
   const claims = new Map<string, string>();
@@ -170,7 +169,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
         () => `a plan that had read ${read} of ${before.planWanted} requests left ${goal.plan_wanted}`,
       );
     }
-    if (write.end?.to === "succeeded" && (strict || (before.exhausted ?? goal.exhausted) === null)) {
+    if (write.end?.to === "succeeded") {
       // What ended in the same batch before it was live a moment ago.
       const cut = tasks.filter(
         (task) => task.reason === "goal_ended" && before.tasks.get(task.id)?.status !== "cancelled",

@@ -1,4 +1,4 @@
-/** pnpm simulate [--seeds N] [--from S] [--seed S [--steps]] [--strict]: simulates seeds and says what did not hold. */
+/** pnpm simulate [--seeds N] [--from S] [--seed S [--steps]]: simulates seeds and says what did not hold. */
 import { parseArgs } from "node:util";
 import { simulateSeeds } from "./seeds.ts";
 import { simulate } from "./simulation.ts";
@@ -11,8 +11,6 @@ const { values } = parseArgs({
     /** One, with what led to its violation; with all that happened. */
     seed: { type: "string" },
     steps: { type: "boolean", default: false },
-    /** Also what is known not to hold yet. */
-    strict: { type: "boolean", default: false },
   },
 });
 /** Operations before a violation that are shown without --steps. */
@@ -22,7 +20,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 process.exitCode = values.seed === undefined ? await many() : await one(Number(values.seed));
 
 async function one(seed: number): Promise<number> {
-  const result = await simulate({ seed, trace: true, strict: values.strict });
+  const result = await simulate({ seed, trace: true });
   for (const line of values.steps ? result.trace : result.violation === null ? [] : result.trace.slice(-shown))
     say(line);
   say(
@@ -33,12 +31,8 @@ async function one(seed: number): Promise<number> {
 }
 
 async function many(): Promise<number> {
-  const result = await simulateSeeds(
-    Number(values.from),
-    Number(values.seeds),
-    (seed, what) =>
-      say(`seed ${seed} breaks ${what}\n  again: pnpm simulate --seed ${seed}${values.strict ? " --strict" : ""}`),
-    values.strict,
+  const result = await simulateSeeds(Number(values.from), Number(values.seeds), (seed, what) =>
+    say(`seed ${seed} breaks ${what}\n  again: pnpm simulate --seed ${seed}`),
   );
   const { seeds, operations, minutes, violations, ends } = result;
   say(

@@ -24,7 +24,6 @@ export async function simulateSeeds(
   from: number,
   count: number,
   onViolation: (seed: number, what: string) => void = () => undefined,
-  strict = false,
   threads = Math.min(availableParallelism(), count),
 ): Promise<SeedsResult> {
   const begun = performance.now();
@@ -34,7 +33,7 @@ export async function simulateSeeds(
   await Promise.all(
     Array.from({ length: threads }, async (_, thread) => {
       const worker = new Worker(new URL(import.meta.url), {
-        workerData: { from: from + thread, to: from + count, threads, strict },
+        workerData: { from: from + thread, to: from + count, threads },
       });
       worker.on("message", (told: Told) => {
         operations += told.operations;
@@ -59,9 +58,9 @@ export async function simulateSeeds(
 }
 
 if (!isMainThread && parentPort !== null && "threads" in (workerData as object)) {
-  const { from, to, threads, strict } = workerData as { from: number; to: number; threads: number; strict: boolean };
+  const { from, to, threads } = workerData as { from: number; to: number; threads: number };
   for (let seed = from; seed < to; seed += threads) {
-    const { operations, violation, ends } = await simulate({ seed, strict });
+    const { operations, violation, ends } = await simulate({ seed });
     parentPort.postMessage({ seed, operations, what: violation?.message ?? null, ends } satisfies Told);
   }
 }

@@ -31,8 +31,6 @@ export interface SimulationOptions {
   readonly seed: number;
   /** Keeps what happened, for people to read. */
   readonly trace?: boolean;
-  /** Holds the product to what is known not to hold yet, too. */
-  readonly strict?: boolean;
   /** No goal is locked by others: what happens, one session on a real store can do too. */
   readonly singleSession?: boolean;
   /** Is told of every operation after it was applied, in real time: the world waits. */
@@ -121,7 +119,6 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
   const checks = createChecks(tables, () => outside, {
     tenantCap: config.tenantInFlight,
     isAuto,
-    strict: options.strict === true,
   });
 
   /** Applies one operation at an instant of its own. */
@@ -210,7 +207,9 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
       name,
       (...args: unknown[]) => {
         const by = currentActor()?.process.name ?? "nobody";
-        if (name === "commitWrites" && gather !== null && (args[0] as readonly SealedWrite[]).every(mayShareBatch))
+        // Who waits for a goal goes alone.
+        const gathers = name === "commitWrites" && gather !== null && args[1] === false;
+        if (gathers && (args[0] as readonly SealedWrite[]).every(mayShareBatch))
           return gather(by, args as Parameters<ModelCalls["commitWrites"]>, networkRandom, weather, away);
         const call = calls[name] as (...given: unknown[]) => unknown;
         return callOver(

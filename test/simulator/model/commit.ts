@@ -68,12 +68,12 @@ function guardWrite(book: GoalBook, write: Write, task: ModelTask | undefined): 
   const stale: Applied = { outcome: "stale", goal_status: goal.status };
   const refuse = (why: string): Applied => ({ outcome: "refused", why, goal_status: goal.status });
   if (write.task === undefined) {
-    if (goal.last_write === write.id) return won;
+    if (goal.fence === write.fence && goal.last_write === write.id) return won;
     const plans = goal.status === "planning" || (goal.status === "paused" && goal.paused_from === "planning");
-    if (goal.fence !== write.fence || !plans) return stale;
+    if (goal.fence !== write.fence || goal.lease_id === null || !plans) return stale;
   } else {
     if (task === undefined) return { outcome: "stale", why: "no such task" };
-    if (task.last_write === write.id) return won;
+    if (task.fence === write.fence && task.last_write === write.id) return won;
     const works = task.lease_id !== null && (task.status === "running" || task.status === "reflecting");
     if (task.fence !== write.fence || !works) return stale;
   }
@@ -90,8 +90,9 @@ function guardWrite(book: GoalBook, write: Write, task: ModelTask | undefined): 
   );
   if (isJournaled) return won;
 
-  if (write.task === undefined && write.end !== undefined && goal.exhausted === null && goal.live_tasks > 0)
-    if (write.end.force !== true) return refuse("tasks are live");
+  if (write.task === undefined && write.end !== undefined && goal.live_tasks > 0)
+    if (write.end.force !== true && (goal.exhausted === null || write.end.to !== "failed"))
+      return refuse("tasks are live");
   if (write.task === undefined && (write.end ?? write.plan) !== undefined && goal.status === "paused")
     return refuse("paused");
   if (write.task !== undefined && write.move?.to === "waiting") {
