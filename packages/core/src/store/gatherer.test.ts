@@ -244,8 +244,8 @@ test("whatever comes when, and however it is answered: all are answered, each on
           expect(items).toHaveLength(1);
           expect((waiting += 1), "that wait").toBeLessThanOrEqual(2);
         } else expect((plainUnderWay += 1), "batches under way").toBe(1);
-        return new Promise<readonly Reply[]>((answer, fail) => pending.push({ items, wait, answer, fail })).finally(() =>
-          wait ? (waiting -= 1) : (plainUnderWay -= 1),
+        return new Promise<readonly Reply[]>((answer, fail) => pending.push({ items, wait, answer, fail })).finally(
+          () => (wait ? (waiting -= 1) : (plainUnderWay -= 1)),
         );
       },
     });
