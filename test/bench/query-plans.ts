@@ -126,6 +126,9 @@ function readPlan(message: string, where: string): Plan | undefined {
       .replaceAll(/\(cost=[^)]*\) /g, "")
       .replaceAll(/ *\(cost=[^)]*\)/g, "")
       .replaceAll(/^\s*(?:Memory Usage|Storage|Sort Method|Cache Mode|Settings):.*\n?/gm, "")
+      // Ids and vectors are others every time.
+      .replaceAll(/'[{[][^']{60,}[}\]]'/g, "'{…}'")
+      .replaceAll(/'(g|t|l|w)_[0-9a-z]{16,}'/g, "'$1_…'")
       // Partitions are named by their day.
       .replaceAll(/_\d{8}(?=\W|_)/g, "_DAY")
       .trimEnd(),
