@@ -28,6 +28,8 @@ import {
   type TaskWrite,
 } from "@outerloop/core";
 import { sql } from "kysely";
+import { sized } from "../crash/support/size.ts";
+import { createRandom } from "../support/seeded-random.ts";
 import { cloneDatabase, describeWithServers, type ClonedDatabase } from "../support/servers.ts";
 import {
   brokenInvariants,
@@ -293,19 +295,12 @@ describeWithServers("two sessions on real PostgreSQL", () => {
     }, 120_000);
   }
 
-  test("10,000 random operations from 4 writers on shared goals: no deadlock, and every counter agrees at the end", async () => {
-    const scenes = await Promise.all(Array.from({ length: 25 }, () => setScene(driver)));
-    let seed = 20_261_121;
-    // mulberry32: the same run every time.
-    const random = () => {
-      seed = (seed + 0x6d2b79f5) | 0;
-      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-    const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)]!;
+  test("random operations and batches from 4 writers on shared goals: no deadlock, and every counter agrees at the end", async () => {
+    const scenes = await Promise.all(Array.from({ length: sized(25, 100) }, () => setScene(driver)));
+    const { next: random, pick, shuffle } = createRandom(20_261_121);
     const faults: unknown[] = [];
-    let left = 10_000;
+    let left = sized(3000, Infinity);
+    const until = performance.now() + 60_000;
 
     async function act(): Promise<void> {
       const at = Math.floor(random() * scenes.length);
@@ -319,6 +314,11 @@ describeWithServers("two sessions on real PostgreSQL", () => {
         await (random() < 0.5 ? pauseGoal : resumeGoal)(driver.db, operator, scene.goal);
       } else if (kind < 0.4) {
         await operations[pick(names.filter((name) => name !== "cancel" && name !== "plan done"))]!(driver, scene);
+      } else if (kind < 0.5) {
+        // A process with many tasks in work: one batch for several goals, each write as it comes.
+        const several = shuffle(scenes).slice(0, 12);
+        const names = ["journal a step", "finish execution", "reflect done", "late write of the dead", "ask to wait"];
+        await Promise.all(several.map((each) => operations[pick(names)]!(driver, each)));
       } else {
         // A worker: claims what it finds and moves it on with the fence that it got.
         const tasks = await driver.db
@@ -343,7 +343,7 @@ describeWithServers("two sessions on real PostgreSQL", () => {
 
     await Promise.all(
       Array.from({ length: 4 }, async () => {
-        while (left-- > 0) await act().catch((thrown: unknown) => faults.push(thrown));
+        while (left-- > 0 && performance.now() < until) await act().catch((thrown: unknown) => faults.push(thrown));
       }),
     );
     expect(faults).toEqual([]);

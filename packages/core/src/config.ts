@@ -56,7 +56,7 @@ const schema = z.object({
   OUTERLOOP_MIGRATE: z.enum(["true", "false"]).default("true"),
   OUTERLOOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional(),
   OUTERLOOP_PLANNER_SLOTS: count(16, 1, 10_000),
-  OUTERLOOP_EXECUTOR_SLOTS: count(64, 1, 10_000),
+  OUTERLOOP_EXECUTOR_SLOTS: count(32, 1, 10_000),
   OUTERLOOP_REFLECTOR_SLOTS: count(64, 1, 10_000),
   OUTERLOOP_ISOLATED_RUNS: count(2, 1, 100),
   OUTERLOOP_ISOLATED_HEAP_MB: count(1024, 64, 1_000_000),

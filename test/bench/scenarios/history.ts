@@ -31,7 +31,7 @@ async function measure({ figures, options, servers, say }: Bench, name: string, 
   const deployment = await deploy({ servers, executors: options.executors });
   try {
     say(`history: writing ${finished} finished goals`);
-    await withClient(deployment.databaseUrl!, (db) => fill(db, finished));
+    await withClient(deployment.databaseUrl!, (db) => fillHistory(db, finished));
     await runBurst(deployment, { goals: 20, timeoutMs });
     const pace: number[] = [];
     for (let run = 1; run <= options.runs; run += 1) {
@@ -50,7 +50,7 @@ async function measure({ figures, options, servers, say }: Bench, name: string, 
 }
 
 /** So many finished goals, each with its five tasks, and with two steps and four events of its twenty-two and forty. */
-async function fill(db: pg.Client, count: number): Promise<void> {
+export async function fillHistory(db: pg.Client, count: number): Promise<void> {
   await db.query("SELECT ensure_history_partition('standard', current_date - d) FROM generate_series(1, $1::int) d", [
     days,
   ]);

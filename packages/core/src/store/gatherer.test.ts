@@ -86,7 +86,7 @@ test("a gatherer that came to rest begins again", async () => {
 
 test("2: a batch has no more items than its bound", async () => {
   const hand = byHand({ maxItems: 3 });
-  const all = "abcdefgh".split("").map((item) => hand.add(item));
+  const all = Array.from("abcdefgh").map((item) => hand.add(item));
   const sizes: string[] = [];
   for (let batch = 0; batch < 3; batch += 1) {
     const sent = await hand.next();
