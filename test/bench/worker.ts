@@ -19,16 +19,19 @@ switch (name) {
   case "reflector":
     await runService({ ...(await import("@outerloop/reflector")).reflectorService, offline });
     break;
-  case "embedded": {
-    const { startEmbedded } = await import("@outerloop/embedded");
-    const server = await startEmbedded(readConfig(), { offline, fallbackPort: false });
-    const stopped = stopSignal();
-    server.runtime.log.info({ event: "ready", url: server.url });
-    await stopped;
-    await server.close();
-    process.exit(0);
-  }
-  // oxlint-disable-next-line no-fallthrough -- exit does not return
+  case "embedded":
+    await runEmbedded();
+    break;
   default:
     throw new Error(`no service is called ${name}`);
+}
+
+async function runEmbedded(): Promise<void> {
+  const { startEmbedded } = await import("@outerloop/embedded");
+  const server = await startEmbedded(readConfig(), { offline, fallbackPort: false });
+  const stopped = stopSignal();
+  server.runtime.log.info({ event: "ready", url: server.url });
+  await stopped;
+  await server.close();
+  process.exit(0);
 }
