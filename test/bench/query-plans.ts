@@ -140,7 +140,7 @@ function readPlan(message: string, where: string): Plan | undefined {
 async function work(db: Parameters<typeof createStore>[0]): Promise<void> {
   const store = createStore(db);
   const lease = await newLease(db);
-  const claimer = createClaimer(store, lease, 64);
+  const claimer = createClaimer(store, lease, { maxClaims: 64, gatherMs: () => 0 });
   const door = createDoor(
     store,
     { jobs: async () => undefined, events: () => undefined },

@@ -10,6 +10,7 @@ import {
   createId,
   createStore,
   defaultBatchLimits,
+  manyInFlight,
   openDatabase,
   OuterloopError,
   readConfig,
@@ -218,7 +219,7 @@ describeWithServers("batches on real PostgreSQL", () => {
   test("OUTERLOOP_COMMIT_WRITES and OUTERLOOP_COMMIT_BYTES bound a batch, and one larger write goes by itself", async () => {
     const claims = await claimMany(7);
     const config = readConfig({ OUTERLOOP_COMMIT_WRITES: "3", OUTERLOOP_COMMIT_BYTES: "65536" });
-    const { sent, door } = watchedDoor(config.commit);
+    const { sent, door } = watchedDoor({ maxWrites: config.commit.maxWrites, maxBytes: config.commit.maxBytes });
     await Promise.all(claims.map((claim) => door.commit(writeOf(claim, step(1)))));
     expect(sent.map((each) => each.writes.length)).toEqual([3, 3, 1]);
     sent.length = 0;
@@ -378,6 +379,21 @@ describeWithServers("batches on real PostgreSQL", () => {
     expect((await held).claimed.map((each) => each.task.id)).toEqual([made[0]!.task]);
   });
 
+  test("a commit that makes something due tells how much is in flight, and one that does not is silent", async () => {
+    const claims = await claimMany(20);
+    const told: number[] = [];
+    const store = createStore(driver.db);
+    const door = createDoor(
+      store,
+      { jobs: async () => undefined, events: () => undefined, inFlight: (tasks) => void told.push(tasks) },
+      { tenantCap: 100_000, ...defaultBatchLimits, clock: Date.now, pause: async () => undefined },
+    );
+    await door.commit(writeOf(claims[0]!, step(1)));
+    expect(told).toEqual([]);
+    await door.commit(writeOf(claims[0]!, { ...step(2), move: { to: "reflecting", result: "found" } }));
+    expect(told, "no more is counted than matters").toEqual([manyInFlight]);
+  });
+
   test("W3: processes that claim the same tasks at once get each task once", async () => {
     const goals = await Promise.all(
       Array.from({ length: 12 }, async () => {
@@ -418,7 +434,7 @@ describeWithServers("batches on real PostgreSQL", () => {
         },
       },
       lease,
-      64,
+      { maxClaims: 64, gatherMs: () => 0 },
     );
     return { claimer, asked };
   }

@@ -55,9 +55,9 @@ const schema = z.object({
   ),
   OUTERLOOP_MIGRATE: z.enum(["true", "false"]).default("true"),
   OUTERLOOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional(),
-  OUTERLOOP_PLANNER_SLOTS: count(16, 1, 10_000),
-  OUTERLOOP_EXECUTOR_SLOTS: count(32, 1, 10_000),
-  OUTERLOOP_REFLECTOR_SLOTS: count(64, 1, 10_000),
+  OUTERLOOP_PLANNER_SLOTS: count(64, 1, 10_000),
+  OUTERLOOP_EXECUTOR_SLOTS: count(128, 1, 10_000),
+  OUTERLOOP_REFLECTOR_SLOTS: count(128, 1, 10_000),
   OUTERLOOP_ISOLATED_RUNS: count(2, 1, 100),
   OUTERLOOP_ISOLATED_HEAP_MB: count(1024, 64, 1_000_000),
   OUTERLOOP_STUCK_LEASES: count(2, 0, 1000),
@@ -69,6 +69,7 @@ const schema = z.object({
   OUTERLOOP_DB_TIMEOUT_MS: count(15_000, 100, 600_000),
   OUTERLOOP_COMMIT_WRITES: count(defaultBatchLimits.maxWrites, 1, 1000),
   OUTERLOOP_COMMIT_BYTES: count(defaultBatchLimits.maxBytes, 1024, 256 * 1024 * 1024),
+  OUTERLOOP_GATHER_MS: count(15, 0, 1000),
   OUTERLOOP_MEMORY: z.enum(["on", "off"]).default("on"),
   OUTERLOOP_QUEUE_PREFIX: z
     .string()
@@ -133,7 +134,8 @@ export interface Config {
   /** How long one statement may take; a connection that is silent for longer is given up. */
   readonly dbTimeoutMs: number;
   /** What one commit of gathered writes takes at most, and as many claims at once. */
-  readonly commit: { readonly maxWrites: number; readonly maxBytes: number };
+  /** Of one batch of writes or claims; how long one waits for more where much is in flight. */
+  readonly commit: { readonly maxWrites: number; readonly maxBytes: number; readonly gatherMs: number };
   /** Whether what was learned is kept and recalled. */
   readonly memory: boolean;
   readonly queuePrefix: string;
@@ -205,7 +207,11 @@ export function readConfig(
     drainMs: values.OUTERLOOP_DRAIN_MS,
     dbConnections: values.OUTERLOOP_DB_CONNECTIONS,
     dbTimeoutMs: values.OUTERLOOP_DB_TIMEOUT_MS,
-    commit: { maxWrites: values.OUTERLOOP_COMMIT_WRITES, maxBytes: values.OUTERLOOP_COMMIT_BYTES },
+    commit: {
+      maxWrites: values.OUTERLOOP_COMMIT_WRITES,
+      maxBytes: values.OUTERLOOP_COMMIT_BYTES,
+      gatherMs: values.OUTERLOOP_GATHER_MS,
+    },
     memory: values.OUTERLOOP_MEMORY === "on",
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,

@@ -22,7 +22,7 @@ import { startTimekeeper } from "./queue/timekeeper.ts";
 import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
 import { createClaimer, type Claimer } from "./store/claims.ts";
 import { createGatherer } from "./store/gatherer.ts";
-import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
+import { createDoor, manyInFlight, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import type { Store } from "./store/store.ts";
 
 export interface StageRuntime {
@@ -80,6 +80,8 @@ export interface StageParts {
 /** Commits whose jobs go to their queues together. */
 const maxSends = 64;
 const upkeepEveryMs = 3_600_000;
+/** What is known of other processes' work is of the last commit here. */
+const staleMs = 1000;
 /** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
 const leaseMargin = 0.8;
 
@@ -168,6 +170,11 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   const isolation = parts.createIsolation({ store, lease, log, metrics });
 
   const workers: WorkerShell[] = [];
+  let inFlight = { tasks: 0, at: -Infinity };
+  const isBusy = () =>
+    workers.reduce((used, worker) => used + worker.slots.used, 0) >= manyInFlight ||
+    (inFlight.tasks >= manyInFlight && performance.now() - inFlight.at < staleMs);
+  const gatherMs = () => (isBusy() ? config.commit.gatherMs : 0);
   onClose(() => Promise.all(workers.map((worker) => worker.drain())));
   return {
     config,
@@ -185,16 +192,21 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     send,
     door: createDoor(
       store,
-      { jobs: send, events: (goalId, newest) => bus.publish(goalId, newest) },
+      {
+        jobs: send,
+        events: (goalId, newest) => bus.publish(goalId, newest),
+        inFlight: (tasks) => (inFlight = { tasks, at: performance.now() }),
+      },
       {
         tenantCap: config.tenantInFlight,
         ...config.commit,
+        gatherMs,
         clock: Date.now,
         pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       },
     ),
-    claimer: createClaimer(store, lease, config.commit.maxWrites),
-    memory: createMemory(store, models.embedder, config.memory),
+    claimer: createClaimer(store, lease, { maxClaims: config.commit.maxWrites, gatherMs }),
+    memory: createMemory(store, models.embedder, config.memory, gatherMs),
     dispatch: (tenantId) =>
       store.dispatchDue(tenantId, config.tenantInFlight, 64).then(
         (jobs) => {

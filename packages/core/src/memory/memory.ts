@@ -34,17 +34,22 @@ export interface Memory {
   ): Promise<readonly { readonly embedding: string; readonly embedding_model: string }[]>;
 }
 
-/** @param learns without it nothing is recalled, and only what a task notes down is kept */
+/**
+ * @param learns without it nothing is recalled, and only what a task notes down is kept
+ * @param gatherMs how long a recall waits for others
+ */
 export function createMemory(
   store: Pick<Store, "nearestMemories" | "newestMemories">,
   embedder: Embedder,
   learns = true,
+  gatherMs: () => number = () => 0,
 ): Memory {
   // Tasks that begin together recall together: one round trip.
   const nearest = createGatherer<VectorQuery, RecalledMemory[]>({
     maxItems: maxQueries,
     maxBytes: Infinity,
     bytesOf: () => 0,
+    gatherMs,
     send: async (queries) => {
       const found = await store.nearestMemories(embedder.name, queries);
       return found.map((reply) => ({ reply }));

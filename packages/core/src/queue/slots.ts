@@ -25,10 +25,10 @@ export class Slots {
     if (this.free > 0) for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  /** Resolves when a slot is free or the signal aborts. */
-  async whenFree(signal: AbortSignal): Promise<void> {
-    // Ends when a slot is free: every `give` wakes all who wait.
-    while (this.free <= 0 && !signal.aborted) {
+  /** Resolves when so many slots are free or the signal aborts. */
+  async whenFree(count: number, signal: AbortSignal): Promise<void> {
+    // Ends when enough are free: every `give` wakes all who wait.
+    while (this.free < count && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
         signal.addEventListener("abort", () => resolve(), { once: true });

@@ -3,7 +3,8 @@
  * ended, for Bull Board to show. Knows nothing of what a stage does. It is not responsible for retries, timeouts or
  * state: those are rows.
  *
- * - A job is fetched only while a slot is free, so work never waits on a full worker while another is idle.
+ * - A job is fetched only while slots are free, so work never waits on a full worker while another is idle. A large worker keeps
+ *   room for a whole job: one that is taken in part goes back to its queue for the rest.
  * - Losing a job's lock ends nothing (W8); it is counted.
  * - A worker whose fetch never returns hears of no job any more, and no error says so. It is told by the work that lies on
  *   its queue untaken while it has free slots, and gets new connections.
@@ -56,6 +57,10 @@ export interface WorkerShell {
 const maxFailureChars = 4000;
 /** Given to a fetch under way when its worker closes. */
 const closingFetchMs = 250;
+/** Tasks of one job (W7). */
+const maxJobTasks = 8;
+/** At most this part of a worker's slots stands idle so that a job finds room. */
+const roomShare = 16;
 /** After a fetch that failed, as when Redis is away. */
 const fetchRetryMs = 1000;
 /** A fetch ends by itself after `fetchMs`, and BullMQ's own watchdog a second later: what takes three times as long is stuck. */
@@ -66,6 +71,7 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
   const deafMs = options.deafMs ?? deafFetches * backend.fetchMs;
   let current = backend.createWorker(options.queue);
   const slots = new Slots(options.slots);
+  const room = Math.min(maxJobTasks, Math.ceil(options.slots / roomShare));
   const stopping = new AbortController();
   const running = new Map<string, { readonly job: QueueJob; readonly token: string; readonly done: Promise<void> }>();
   let fetches = 0;
@@ -117,7 +123,7 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
     await worker.startStalledCheckTimer();
     // Ends when the shell drains, or when another worker has taken this one's place.
     while (!stopping.signal.aborted && worker === current) {
-      await slots.whenFree(stopping.signal);
+      await slots.whenFree(room, stopping.signal);
       if (stopping.signal.aborted) break;
       try {
         const token = `${worker.id}:${fetches++}`;

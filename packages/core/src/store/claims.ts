@@ -150,9 +150,14 @@ export interface ClaimStore {
 }
 
 /** Claims of one process, gathered as its writes are: what its workers fetched during a round trip is claimed in the next. */
-export function createClaimer(store: ClaimStore, lease: LeaseId, maxClaims: number): Claimer {
+export function createClaimer(
+  store: ClaimStore,
+  lease: LeaseId,
+  options: { readonly maxClaims: number; readonly gatherMs: () => number },
+): Claimer {
   const gatherer = createGatherer<ClaimRequest, Claimed>({
-    maxItems: maxClaims,
+    maxItems: options.maxClaims,
+    gatherMs: options.gatherMs,
     maxBytes: Infinity,
     bytesOf: () => 0,
     async send(requests, wait) {

@@ -215,6 +215,8 @@ export interface Aftermath {
   jobs(jobs: readonly DueJob[]): Promise<void>;
   /** The newest event number of a goal that changed. */
   events(goalId: string, newest: number): void;
+  /** How many tasks are in flight; known to `manyInFlight` only. */
+  inFlight?(tasks: number): void;
 }
 
 export interface Door {
@@ -232,6 +234,8 @@ export interface CommitReply {
   }[];
   readonly jobs: readonly DueJob[];
   readonly events: Readonly<Record<string, number>> | null;
+  /** Tasks of one tenant on queues or in work, `manyInFlight` at most; absent where the batch made nothing due. */
+  readonly in_flight?: number | null;
 }
 
 /** How long a lost connection is tried again before the worker gives up its claim: an outage of Postgres of this length costs no work. */
@@ -240,6 +244,12 @@ const firstRetryMs = 50;
 const maxRetryMs = 1000;
 /** Prompts that are known to be stored and so are not sent again; few are in use. */
 const maxKnownPrompts = 1000;
+
+/**
+ * From so many tasks in flight on, what is done together is worth waiting for: more than a goal or two alone have, so that
+ * they wait for nobody. `commit_writes` counts no further.
+ */
+export const manyInFlight = 16;
 
 /** A commit of 64 writes takes a few milliseconds; larger ones make everybody wait for longer and win little. */
 export const defaultBatchLimits = { maxWrites: 64, maxBytes: 4 * 1024 * 1024 };
@@ -250,6 +260,8 @@ export interface DoorOptions {
   /** Writes that one commit takes at most, and their bytes. */
   readonly maxWrites: number;
   readonly maxBytes: number;
+  /** How long a batch waits for more writes. */
+  readonly gatherMs?: () => number;
   readonly pause: (ms: number) => Promise<void>;
   readonly clock: () => number;
 }
@@ -307,6 +319,7 @@ export function createDoor(store: WriteStore, aftermath: Aftermath, options: Doo
     maxBytes: options.maxBytes,
     bytesOf: (sealed) => sealed.text.length,
     send: commitBatch,
+    ...(options.gatherMs !== undefined && { gatherMs: options.gatherMs }),
   });
 
   function seal(given: Write): Sealed {
@@ -358,6 +371,7 @@ export function createDoor(store: WriteStore, aftermath: Aftermath, options: Doo
       }
     }
     for (const { prompts } of batch) for (const hash of prompts) if (known.size < maxKnownPrompts) known.add(hash);
+    if (typeof reply.in_flight === "number") aftermath.inFlight?.(reply.in_flight);
     for (const [goalId, newest] of Object.entries(reply.events ?? {})) aftermath.events(goalId, newest);
     // The next batch does not wait for the queue, only those whose jobs these are.
     const sent = reply.jobs.length === 0 ? Promise.resolve() : aftermath.jobs(reply.jobs);

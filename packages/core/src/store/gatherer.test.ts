@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { createGatherer, type Answer, type GathererOptions } from "./gatherer.ts";
 
 type Reply = Answer<string> | "busy";
@@ -11,7 +11,7 @@ interface Sent {
 }
 
 /** A gatherer whose batches a test answers by hand, in whatever order. */
-function byHand(limits: Partial<Pick<GathererOptions<string, string>, "maxItems" | "maxBytes">> = {}) {
+function byHand(limits: Partial<Pick<GathererOptions<string, string>, "maxItems" | "maxBytes" | "gatherMs">> = {}) {
   const unseen: Sent[] = [];
   const watchers: ((sent: Sent) => void)[] = [];
   const gatherer = createGatherer<string, string>({
@@ -38,6 +38,8 @@ function byHand(limits: Partial<Pick<GathererOptions<string, string>, "maxItems"
     },
   };
 }
+
+afterEach(() => void vi.useRealTimers());
 
 const echo = (items: readonly string[]): Reply[] => items.map((item) => ({ reply: `did ${item}` }));
 const done = (sent: Sent) => sent.answer(echo(sent.items));
@@ -111,7 +113,40 @@ test("2: a batch has no more bytes than its bound, and one larger item goes by i
   await Promise.all(all);
 });
 
-test("3: what is busy goes first in the next batch, and the fifth time alone, told to wait", async () => {
+test("3: a batch waits for more as long as it is told to, and then takes all that came", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const hand = byHand({ gatherMs: () => 15 });
+  const added = [hand.add("a")];
+  await turns();
+  vi.advanceTimersByTime(14);
+  added.push(hand.add("b"));
+  await turns();
+  expect(hand.unseen, "sent before its time").toEqual([]);
+  vi.advanceTimersByTime(1);
+  const batch = await hand.next();
+  expect(batch.items).toEqual(["a", "b"]);
+  done(batch);
+  expect(await Promise.all(added)).toEqual(["did a", "did b"]);
+});
+
+test("3: a batch that is full waits no longer, and the next one waits anew", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const hand = byHand({ gatherMs: () => 15, maxItems: 2 });
+  const added = ["a", "b", "c"].map((item) => hand.add(item));
+  const full = await hand.next();
+  expect(full.items).toEqual(["a", "b"]);
+  done(full);
+  await turns();
+  expect(hand.unseen, "sent though it was not full").toEqual([]);
+  added.push(hand.add("d"));
+  const next = await hand.next();
+  expect(next.items).toEqual(["c", "d"]);
+  done(next);
+  expect(await Promise.all(added)).toEqual(["did a", "did b", "did c", "did d"]);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("4: what is busy goes first in the next batch, and the fifth time alone, told to wait", async () => {
   const hand = byHand();
   const held = hand.add("held");
   for (let round = 1; round <= 5; round += 1) {
@@ -132,7 +167,7 @@ test("3: what is busy goes first in the next batch, and the fifth time alone, to
   expect(await held).toBe("did held");
 });
 
-test("3: what is busy with nobody beside it waits at once, and whoever comes meanwhile does not wait for it", async () => {
+test("4: what is busy with nobody beside it waits at once, and whoever comes meanwhile does not wait for it", async () => {
   const hand = byHand();
   const held = hand.add("held");
   const first = await hand.next();
@@ -147,7 +182,7 @@ test("3: what is busy with nobody beside it waits at once, and whoever comes mea
   expect(await held).toBe("did held");
 });
 
-test("3: two at most wait at once, and the next one's turn comes with an answer, good or bad", async () => {
+test("4: two at most wait at once, and the next one's turn comes with an answer, good or bad", async () => {
   const hand = byHand();
   const items = ["a", "b", "c", "d"];
   const all = items.map((item) => hand.add(item));
@@ -164,7 +199,7 @@ test("3: two at most wait at once, and the next one's turn comes with an answer,
   expect(await Promise.all([all[0], all[2], all[3]])).toEqual(["did a", "did c", "did d"]);
 });
 
-test("3: what comes back busy though it waited is told, and not sent for ever", async () => {
+test("4: what comes back busy though it waited is told, and not sent for ever", async () => {
   const hand = byHand();
   const held = hand.add("held");
   (await hand.next()).answer(["busy"]);

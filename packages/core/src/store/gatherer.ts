@@ -4,7 +4,8 @@
  *
  * 1. One batch is under way at a time, in the order of what came.
  * 2. A batch is bounded in items and in bytes; a single larger item goes by itself.
- * 3. Nobody waits for what somebody else's item needs: what is busy is given back, at most `maxReturns` times or until nobody
+ * 3. Where much is going on, a batch waits a little for more: what each item costs falls by more than it is held up.
+ * 4. Nobody waits for what somebody else's item needs: what is busy is given back, at most `maxReturns` times or until nobody
  *    else comes. Then it is sent alone, beside the batches, and told to wait; at most `maxAlone` at once are.
  *
  * How much may gather is bounded by who waits: everybody has one item here at a time.
@@ -20,6 +21,8 @@ export interface GathererOptions<Item, Reply> {
    * @returns a reply for each item, in order; `busy` sends the item again with the next batch
    */
   send(items: readonly Item[], wait: boolean): Promise<readonly (Answer<Reply> | "busy")[]>;
+  /** How long a batch that is not full waits for more before it goes; 0 sends it at once. */
+  readonly gatherMs?: () => number;
 }
 
 export type Answer<Reply> = { readonly reply: Reply } | { readonly thrown: unknown };
@@ -45,6 +48,8 @@ export function createGatherer<Item, Reply>(options: GathererOptions<Item, Reply
   let running = false;
   let alone: Waiting<Item, Reply>[] = [];
   let waitingAlone = 0;
+  /** Ends the wait for more. */
+  let full: (() => void) | null = null;
 
   function takeBatch(): readonly Waiting<Item, Reply>[] {
     let bytes = 0;
@@ -102,11 +107,25 @@ export function createGatherer<Item, Reply>(options: GathererOptions<Item, Reply
     takeAlone();
   }
 
+  async function gather(): Promise<void> {
+    const ms = options.gatherMs?.() ?? 0;
+    if (ms === 0 || waiting.length >= options.maxItems) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      full = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    full = null;
+  }
+
   async function run(): Promise<void> {
     try {
       while (waiting.length > 0) {
         // What was answered just now goes on in this turn, and may bring its next item.
         await nextTurn();
+        await gather();
         await sendBatch(takeBatch());
       }
     } finally {
@@ -118,6 +137,7 @@ export function createGatherer<Item, Reply>(options: GathererOptions<Item, Reply
     add(item) {
       return new Promise((resolve, reject) => {
         waiting.push({ item, bytes: options.bytesOf(item), resolve, reject, returns: 0 });
+        if (waiting.length >= options.maxItems) full?.();
         if (running) return;
         running = true;
         void run();
