@@ -27,6 +27,7 @@ import {
   type ExecutionState,
   type Held,
   type JobPayload,
+  isHash,
   type ModelStep,
   type NewEvent,
   type Retry,
@@ -392,8 +393,8 @@ class Execution {
     const begun = this.#steps.find((step): step is ModelStep => step.kind === "model");
     const first = begun?.input.added[0];
     if (first?.role === "user") {
-      const texts = await store.loadTexts(goalRow, first.parts);
-      return first.parts.map((hash) => texts.get(hash) ?? "");
+      const texts = await store.loadTexts(goalRow, first.parts.filter(isHash));
+      return first.parts.map((part) => (isHash(part) ? (texts.get(part) ?? "") : part.text));
     }
     const [session, memories] = await Promise.all([
       store.sessionHistory(goalRow, sessionTurns),

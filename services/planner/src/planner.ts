@@ -131,7 +131,7 @@ class Planning {
     let request = await this.#firstRequest(tasks);
     const { maxOutputTokens } = request;
     let before: Usage | undefined;
-    let added: readonly MessageRef[] = [
+    let added: readonly MessageRef<string>[] = [
       { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
     ];
     /** A model step of a crashed claim that was paid for already. */

@@ -185,7 +185,7 @@ class Reflection {
     const kept = steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === "reflect");
     let request = reflectRequest({ goal, task, result: task.result ?? "", trace, evidence });
     const { maxOutputTokens } = request;
-    let added: readonly MessageRef[] = [
+    let added: readonly MessageRef<string>[] = [
       { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
     ];
     let seq = 1 + Math.max(0, ...steps.filter((step) => step.stage === "execute").map((step) => step.seq));

@@ -158,3 +158,19 @@ test("W4: any step's request can be rebuilt from the journal, and its hash is th
     }),
   );
 });
+
+test("W4: a short part of a request stands in its step, a long one and what was recalled are kept once by hash", () => {
+  const parts = ["<goal>\nFind out.\n</goal>", "x".repeat(1025), '<memory kind="lesson">\nLook twice.\n</memory>'];
+  const request: ModelRequest = {
+    stage: "execute",
+    system: "You work.",
+    messages: [{ role: "user", parts }],
+    tools: [],
+    maxOutputTokens: 100,
+  };
+  const described = describeRequest(request, [{ role: "user", parts }], [], hash);
+  expect(described.refs.added).toEqual([
+    { role: "user", parts: [{ text: parts[0] }, hash(parts[1]!), hash(parts[2]!)] },
+  ]);
+  expect(described.blobs).toEqual(parts.slice(1).map((body) => ({ hash: hash(body), body })));
+});

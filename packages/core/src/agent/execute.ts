@@ -48,7 +48,7 @@ export type ExecutionMove =
       readonly kind: "model";
       readonly seq: number;
       readonly request: ModelRequest;
-      readonly added: readonly MessageRef[];
+      readonly added: readonly MessageRef<string>[];
       readonly elided: readonly number[];
     }
   | { readonly kind: "tools"; readonly calls: readonly PendingCall[] }

@@ -1,4 +1,5 @@
 /** Renders what a stage is told, one section a part, so that each part is kept once however many requests carry it. */
+import { memorySection } from "../domain/request-refs.ts";
 import { section } from "../domain/section.ts";
 import type { Goal } from "../domain/goal.ts";
 import type { Task } from "../domain/task.ts";
@@ -88,6 +89,6 @@ export function dependencyPart(task: Task): string {
 
 export function memoryParts(memories: readonly RecalledMemory[]): string[] {
   return memories.map((memory) =>
-    section("memory", { kind: memory.kind, at: memory.createdAt.slice(0, 10) }, clip(memory.text, 1000)),
+    section(memorySection, { kind: memory.kind, at: memory.createdAt.slice(0, 10) }, clip(memory.text, 1000)),
   );
 }

@@ -1,11 +1,11 @@
 /**
- * Between a model request and what the journal keeps of it (W4): parts once by hash, assistant turns and tool results by
- * the steps that hold them. `rebuildRequest` gives the exact request back; its hash equals the recorded one.
+ * Between a model request and what the journal keeps of it (W4): long parts once by hash, short ones as they are, assistant
+ * turns and tool results by the steps that hold them. `rebuildRequest` gives the exact request back; its hash equals the recorded one.
  */
 import { canonicalJson } from "./json.ts";
 import { outputSpecs } from "./plan.ts";
 import type { AssistantMessage, Message, ModelRequest, OutputSpec, ToolResult, ToolSpec } from "./model.ts";
-import type { MessageRef, ModelStep, RequestRefs, Step, ToolStep } from "./step.ts";
+import type { MessageRef, ModelStep, PartRef, RequestRefs, Step, ToolStep } from "./step.ts";
 
 export type HashText = (text: string) => string;
 
@@ -23,10 +23,21 @@ export interface DescribedRequest {
   readonly prompts: readonly Kept[];
 }
 
+/** The section of a prompt that says what was recalled. */
+export const memorySection = "memory";
+
+/** A row of its own costs more than a text of this length, even one that is said again. */
+const maxInlineChars = 1024;
+
+/** What was recalled may have to be forgotten, so it is kept where it can be. */
+function isInline(part: string): boolean {
+  return part.length <= maxInlineChars && !part.startsWith(`<${memorySection} `);
+}
+
 /** @param added what this request says that the one before it in the same attempt did not; user parts as texts */
 export function describeRequest(
   request: ModelRequest,
-  added: readonly MessageRef[],
+  added: readonly MessageRef<string>[],
   elided: readonly number[],
   hash: HashText,
 ): DescribedRequest {
@@ -36,6 +47,7 @@ export function describeRequest(
     blobs.set(key, text);
     return key;
   };
+  const refer = (part: string): PartRef => (isInline(part) ? { text: part } : keep(part));
   const tools = canonicalTools(request.tools);
   const [system, toolsHash] = [hash(request.system), hash(tools)];
   return {
@@ -44,7 +56,7 @@ export function describeRequest(
       tools: toolsHash,
       output: request.output?.name ?? null,
       maxOutputTokens: request.maxOutputTokens,
-      added: added.map((ref) => (ref.role === "user" ? { role: "user", parts: ref.parts.map(keep) } : ref)),
+      added: added.map((ref) => (ref.role === "user" ? { role: "user", parts: ref.parts.map(refer) } : ref)),
       elided,
     },
     requestHash: hash(canonicalRequest(request, tools)),
@@ -100,14 +112,14 @@ export function rebuildRequest(step: ModelStep, steps: readonly Step[], load: (h
 }
 
 function rebuildMessage(
-  ref: MessageRef,
+  ref: MessageRef<PartRef>,
   bySeq: ReadonlyMap<number, Step>,
   elided: ReadonlySet<number>,
   load: (hash: string) => string,
 ): Message {
   switch (ref.role) {
     case "user":
-      return { role: "user", parts: ref.parts.map(load) };
+      return { role: "user", parts: ref.parts.map((part) => (typeof part === "string" ? load(part) : part.text)) };
     case "assistant": {
       const step = bySeq.get(ref.seq);
       if (step?.kind !== "model") throw new Error(`the journal has no model step ${ref.seq}`);

@@ -4,21 +4,28 @@ import type { JsonObject } from "./json.ts";
 
 export type StepStage = "intake" | "plan" | "execute" | "reflect";
 
-/** A model request, by hashes of its parts: what was added to the conversation since the step before. */
+/** A part of a user's message: the hash by which its text is kept, or the text itself where that is short. */
+export type PartRef = string | { readonly text: string };
+
+export function isHash(part: PartRef): part is string {
+  return typeof part === "string";
+}
+
+/** A model request, by references to its parts: what was added to the conversation since the step before. */
 export interface RequestRefs {
   readonly system: string;
   /** Hash of the canonical JSON of the tool specs; they are kept once. */
   readonly tools: string;
   readonly output: string | null;
   readonly maxOutputTokens: number;
-  readonly added: readonly MessageRef[];
+  readonly added: readonly MessageRef<PartRef>[];
   /** Steps whose results were left out of this request to keep it short. */
   readonly elided: readonly number[];
 }
 
 /** Assistant turns and tool results are in the journal already, so a message of theirs is only named. */
-export type MessageRef =
-  | { readonly role: "user"; readonly parts: readonly string[] }
+export type MessageRef<Part> =
+  | { readonly role: "user"; readonly parts: readonly Part[] }
   | { readonly role: "assistant"; readonly seq: number }
   | { readonly role: "tool"; readonly seqs: readonly number[] };
 

@@ -5,7 +5,7 @@ import { canonicalJson } from "../domain/json.ts";
 import type { GoalId } from "../domain/ids.ts";
 import type { ModelRequest } from "../domain/model.ts";
 import type { Principal } from "../domain/principal.ts";
-import type { ModelStep, Step } from "../domain/step.ts";
+import { isHash, type ModelStep, type Step } from "../domain/step.ts";
 import { loadTexts } from "./blobs.ts";
 import { loadSteps } from "./claims.ts";
 import { asPrincipal, type Db } from "./database.ts";
@@ -103,7 +103,7 @@ export async function getStep(db: Db, principal: Principal, id: string): Promise
         ? [
             each.input.system,
             each.input.tools,
-            ...each.input.added.flatMap((ref) => (ref.role === "user" ? ref.parts : [])),
+            ...each.input.added.flatMap((ref) => (ref.role === "user" ? ref.parts : [])).filter(isHash),
           ]
         : [],
     );

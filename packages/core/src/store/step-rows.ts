@@ -12,7 +12,7 @@ export interface ModelCall {
   readonly seq: number;
   readonly stage: StepStage;
   readonly request: ModelRequest;
-  readonly added: readonly MessageRef[];
+  readonly added: readonly MessageRef<string>[];
   readonly elided: readonly number[];
   readonly response: ModelResponse;
   readonly durationMs: number;
