@@ -3,7 +3,7 @@ import type { BenchServers } from "./servers.ts";
 import type { Figures } from "./report.ts";
 
 /** What `goal` can do without, for who wants to know one thing quickly. */
-export const partsOfGoal = ["flows", "alone", "counts", "memory_off"] as const;
+export const partsOfGoal = ["flows", "alone", "counts", "memory_on", "memory_off"] as const;
 export type PartOfGoal = (typeof partsOfGoal)[number];
 
 export interface BenchOptions {

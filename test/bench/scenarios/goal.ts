@@ -16,7 +16,7 @@ import { condition, cpuPerGoal, megabytes, millis, perGoal, perSecond } from "./
 const mainSize = 500;
 const sizes = [100, mainSize, 2000] as const;
 /** Before anything is measured: code is compiled, connections are open, the buffers are filled. */
-const mostWarmUpGoals = 50;
+const mostWarmUpGoals = 500;
 /** A size that would take longer is left out, one that took this long is measured once. */
 const maxSizeMs = 120_000;
 const maxQuickSizeMs = 15_000;
@@ -37,7 +37,7 @@ export async function goal(bench: Bench): Promise<void> {
   for (let run = 1; run <= options.runs; run += 1) {
     if (!isWithout("flows")) await flows(bench, run);
     for (const memory of ["on", "off"] as const) {
-      if (memory === "off" && isWithout("memory_off")) continue;
+      if (isWithout(`memory_${memory}`)) continue;
       const prefix = memory === "on" ? "goal" : "goal_memory_off";
       if (run > 1 && !measured.has(prefix)) continue;
       bench.say(`goal, run ${run} of ${options.runs}, memory ${memory}`);
@@ -146,7 +146,8 @@ async function profile(bench: Bench): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const profileFolder = mkdtempSync(`${folder}bench-profile-`);
   bench.say(`goal under the profiler, ${goals} at once: ${profileFolder}`);
-  const deployment = await deploy({ servers, executors: options.executors, profileFolder });
+  const env = { OUTERLOOP_MEMORY: options.without.includes("memory_on") ? "off" : "on" };
+  const deployment = await deploy({ servers, executors: options.executors, env, profileFolder });
   let statements;
   try {
     await runBurst(deployment, { goals: warmUpGoals, timeoutMs });
