@@ -14,8 +14,6 @@ interface Bug {
   readonly in: string;
   readonly replaces: string;
   readonly by: string;
-  /** The first seed that is tried, where those before find nothing. */
-  readonly from?: number;
 }
 
 const bugs: Readonly<Record<string, Bug>> = {
@@ -26,12 +24,6 @@ const bugs: Readonly<Record<string, Bug>> = {
     by: "g.steps_used + least(s.settled_steps, 1)",
   },
   "a stale fence writes": { in: "guard_write", replaces: "t.fence <> (w ->> 'fence')::bigint OR ", by: "" },
-  "a stale fence writes with its batch": {
-    in: "find_plain_changes",
-    replaces: "ELSE t.fence = n.fence AND t.lease_id",
-    by: "ELSE t.lease_id",
-    from: 100,
-  },
   "a claim of a batch keeps its fence": { in: "claim_work", replaces: "fence = t.fence + 1, ", by: "" },
   "a batch counts blockers down twice": {
     in: "apply_plain_changes",
@@ -98,9 +90,7 @@ describeWithServers("what is planted into PostgreSQL", () => {
     const mend = await plant(database.db, bugs[name]!);
     try {
       let found: string | null = null;
-      const from = bugs[name]!.from ?? 1;
-      for (let seed = from; seed < from + seedsEach && found === null; seed += 1)
-        found = await difference(database.db, seed);
+      for (let seed = 1; seed <= seedsEach && found === null; seed += 1) found = await difference(database.db, seed);
       expect(found).not.toBeNull();
     } finally {
       await mend();
