@@ -352,3 +352,48 @@ BEGIN
     INTO found FROM judged WHERE fits;
   RETURN coalesce(found, '{}');
 END $$;
+
+-- As before, but what plans that were committed together made goes out goal by goal: a goal's tasks share jobs.
+CREATE OR REPLACE FUNCTION dispatch_due(p_tenant text, p_cap integer, p_limit integer) RETURNS jsonb LANGUAGE plpgsql
+  SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  v_now timestamptz := clock_timestamp();
+  room integer;
+  plans jsonb;
+  jobs jsonb;
+BEGIN
+  WITH sent AS (
+    UPDATE goals SET dispatch = dispatch + 1, dispatched_at = v_now, job_id = id || '-p-' || (dispatch + 1)
+    WHERE id IN (
+      SELECT id FROM goals
+      WHERE tenant_id = p_tenant AND dispatched_at IS NULL AND due_at <= v_now AND plan_wanted > 0 AND status IN ('queued', 'planning', 'running')
+      ORDER BY priority DESC, due_at LIMIT p_limit FOR UPDATE SKIP LOCKED)
+    RETURNING id, job_id
+  )
+  SELECT jsonb_agg(jsonb_build_object('queue', 'plan', 'job', job_id, 'goal', id, 'tasks', '[]'::jsonb, 'front', false)) INTO plans FROM sent;
+
+  IF EXISTS (SELECT FROM tasks WHERE tenant_id = p_tenant AND dispatched_at IS NULL AND status IN ('ready', 'running', 'reflecting') AND due_at <= v_now) THEN
+    SELECT p_cap - count(*) INTO room FROM (SELECT FROM tasks WHERE tenant_id = p_tenant AND dispatched_at IS NOT NULL LIMIT p_cap) x;
+    WITH chosen AS (
+      SELECT t.id, t.goal_id, t.number, t.front, t.dispatch, CASE t.status WHEN 'reflecting' THEN 'reflect' ELSE 'execute' END AS queue
+      FROM tasks t
+      WHERE t.tenant_id = p_tenant AND t.dispatched_at IS NULL AND t.status IN ('ready', 'running', 'reflecting') AND t.due_at <= v_now
+        AND (SELECT g.status FROM goals g WHERE g.id = t.goal_id) IN ('planning', 'running')
+      ORDER BY t.front DESC, t.priority DESC, t.created_at, t.goal_id, t.number LIMIT least(greatest(room, 0), p_limit) FOR UPDATE SKIP LOCKED
+    ), grouped AS (
+      SELECT *, (row_number() OVER (PARTITION BY goal_id, queue ORDER BY number) - 1) / 8 AS batch FROM chosen
+    ), named AS (
+      SELECT *, goal_id || '-' || first_value(number) OVER w || '-' || (first_value(dispatch) OVER w + 1) AS job_id
+      FROM grouped WINDOW w AS (PARTITION BY goal_id, queue, batch ORDER BY number)
+    ), sent AS (
+      UPDATE tasks SET dispatch = tasks.dispatch + 1, dispatched_at = v_now, job_id = named.job_id
+      FROM named WHERE tasks.id = named.id
+      RETURNING tasks.id, tasks.goal_id, tasks.number, named.queue, named.job_id, named.front
+    )
+    SELECT jsonb_agg(j) INTO jobs FROM (
+      SELECT jsonb_build_object('queue', queue, 'job', job_id, 'goal', goal_id, 'tasks', jsonb_agg(id ORDER BY number), 'front', bool_or(front)) AS j
+      FROM sent GROUP BY queue, job_id, goal_id
+    ) all_jobs;
+  END IF;
+  RETURN coalesce(plans, '[]') || coalesce(jobs, '[]');
+END $$;

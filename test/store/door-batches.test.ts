@@ -4,12 +4,14 @@
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
+  claimGoal,
   claimTasks,
   createClaimer,
   createDoor,
   createId,
   createStore,
   defaultBatchLimits,
+  dispatchDue,
   manyInFlight,
   openDatabase,
   OuterloopError,
@@ -377,6 +379,28 @@ describeWithServers("batches on real PostgreSQL", () => {
     await untilWaiting(1);
     await letGo();
     expect((await held).claimed.map((each) => each.task.id)).toEqual([made[0]!.task]);
+  });
+
+  test("W7: what plans of one commit made goes out goal by goal, so that a goal's tasks share a job", async () => {
+    const goals = [await driver.submit(), await driver.submit()];
+    const claims = await Promise.all(goals.map((goal) => claimGoal(driver.db, goal, driver.lease)));
+    // Room for nobody: what is due stays in Postgres.
+    const { sent, door } = watchedDoor({ tenantCap: 0 });
+    await Promise.all(
+      claims.map((claim) =>
+        door.commit({
+          id: createId("write"),
+          goal: claim!.goal.id,
+          fence: claim!.fence,
+          plan: { tasks: taskRows({ a: [], b: [], c: [] }).rows, read: claim!.row.plan_wanted },
+        }),
+      ),
+    );
+    expect(sent.map((each) => each.writes.length)).toEqual([2]);
+    const jobs = await dispatchDue<DueJob>(driver.db, claims[0]!.goal.tenantId, 100_000, 3);
+    expect(jobs.map(({ tasks }) => tasks.length)).toEqual([3]);
+    const rest = await dispatchDue<DueJob>(driver.db, claims[0]!.goal.tenantId, 100_000, 100);
+    expect([...jobs, ...rest].map(({ goal }) => goal).toSorted()).toEqual(goals.toSorted());
   });
 
   test("a commit that makes something due tells how much is in flight, and one that does not is silent", async () => {

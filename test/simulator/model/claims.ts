@@ -290,6 +290,7 @@ export function dispatchDue(tables: Tables, tenant: string, cap: number, limit: 
         Number(b.front) - Number(a.front) ||
         b.priority - a.priority ||
         a.created_at - b.created_at ||
+        (a.goal_id < b.goal_id ? -1 : a.goal_id > b.goal_id ? 1 : 0) ||
         a.number - b.number,
     )
     .slice(0, Math.min(Math.max(cap - inFlight, 0), limit));
