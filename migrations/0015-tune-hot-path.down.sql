@@ -1,4 +1,4 @@
--- Locks: none but on the catalogue.
+-- Locks: SHARE on memory_entries for as long as its index takes to build; else none but on the catalogue.
 CREATE OR REPLACE FUNCTION commit_writes(p_writes jsonb, p_wait boolean, p_cap integer) RETURNS jsonb LANGUAGE plpgsql
   -- A holder that never lets go must not hold up the waiting worker too: it is told, and sends the same write again.
   SET lock_timeout = '10s' SET plan_cache_mode = force_generic_plan
@@ -157,3 +157,7 @@ DROP FUNCTION find_plain_changes;
 DROP TYPE plain_change;
 ALTER TABLE tasks RESET (fillfactor);
 ALTER TABLE goals RESET (fillfactor);
+ALTER FUNCTION nearest_memories RESET hnsw.ef_search;
+DROP INDEX memory_entries_384;
+CREATE INDEX memory_entries_384 ON memory_entries USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops) WITH (ef_construction = 40)
+  WHERE vector_dims(embedding) = 384;

