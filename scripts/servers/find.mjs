@@ -9,8 +9,12 @@ const oldestVector = [0, 8];
 
 const onPath = () => (process.env.PATH ?? "").split(delimiter).filter(Boolean);
 
-/** The folder of the newest usable PostgreSQL's programs with its major version, or undefined. */
+/**
+ * The folder of the newest usable PostgreSQL's programs with its major version, or undefined; with OUTERLOOP_TEST_POSTGRES of
+ * that major version alone.
+ */
 export function findPostgres() {
+  const wanted = process.env.OUTERLOOP_TEST_POSTGRES;
   const folders = [
     ...inside("/usr/lib/postgresql", "bin"), // Debian, Ubuntu
     ...inside("/opt/homebrew/opt", "bin", /^postgresql/),
@@ -23,6 +27,7 @@ export function findPostgres() {
     .filter((bin) => fs.existsSync(join(bin, "postgres")) && fs.existsSync(join(bin, "initdb")))
     .map((bin) => ({ bin, version: majorVersion(bin) }))
     .filter(({ bin, version }) => version >= oldestPostgres && hasVector(bin, version))
+    .filter(({ version }) => wanted === undefined || version === Number(wanted))
     .sort((a, b) => b.version - a.version)[0];
 }
 

@@ -18,13 +18,15 @@ export function modePath(mode) {
 
 /**
  * Postgres' data. Postgres refuses to run as root; run as root it gets another user, who may not be allowed to reach
- * into the checkout, so its data lies outside.
+ * into the checkout, so its data lies outside. Those of a major version that was asked for are apart.
  */
 export function postgresDataPath(mode) {
-  if (process.getuid?.() !== 0) return `${modePath(mode)}/postgres`;
+  const version = process.env.OUTERLOOP_TEST_POSTGRES;
+  const name = version === undefined ? "postgres" : `postgres-${Number(version)}`;
+  if (process.getuid?.() !== 0) return `${modePath(mode)}/${name}`;
   const checkout = createHash("sha256").update(rootPath).digest("hex").slice(0, 12);
   const folder = `${outsidePath}/${checkout}-${mode}`;
   fs.mkdirSync(folder, { recursive: true, mode: 0o755 });
   fs.writeFileSync(`${folder}/checkout`, rootPath);
-  return `${folder}/postgres`;
+  return `${folder}/${name}`;
 }
