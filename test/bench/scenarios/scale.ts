@@ -8,7 +8,9 @@ const timeoutMs = 600_000;
 /** As many as keep the runs short on a slow day; the pace is steady long before. */
 const goalsAtOnce = 200;
 const slowModelMs = 50;
-const slowGoals = 150;
+const slowGoals = 300;
+/** Few enough that four executors leave the machine some rest, so that slots are what more of them bring. */
+const slowSlots = 8;
 
 export async function scale(bench: Bench): Promise<void> {
   const { figures, options } = bench;
@@ -32,7 +34,8 @@ export async function scale(bench: Bench): Promise<void> {
 
 async function measure({ servers, say }: Bench, executors: number, delayMs: number, goals: number) {
   say(`${goals} goals on ${executors} executors, models of ${delayMs} ms`);
-  const deployment = await deploy({ servers, executors, delayMs });
+  const env = delayMs === 0 ? {} : { OUTERLOOP_EXECUTOR_SLOTS: String(slowSlots) };
+  const deployment = await deploy({ servers, executors, delayMs, env });
   try {
     await runBurst(deployment, { goals: 20, timeoutMs });
     return await runBurst(deployment, { goals, timeoutMs });
