@@ -22,7 +22,8 @@ import { startTimekeeper } from "./queue/timekeeper.ts";
 import { startWorker, type StageHandler, type WorkerShell } from "./queue/worker.ts";
 import { createClaimer, type Claimer } from "./store/claims.ts";
 import { createGatherer } from "./store/gatherer.ts";
-import { createDoor, manyInFlight, type Door, type DueJob, type QueueName } from "./store/commit.ts";
+import { createLoad } from "./store/load.ts";
+import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import type { Store } from "./store/store.ts";
 
 export interface StageRuntime {
@@ -80,8 +81,6 @@ export interface StageParts {
 /** Commits whose jobs go to their queues together. */
 const maxSends = 64;
 const upkeepEveryMs = 3_600_000;
-/** What is known of other processes' work is of the last commit here. */
-const staleMs = 1000;
 /** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
 const leaseMargin = 0.8;
 
@@ -170,11 +169,12 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   const isolation = parts.createIsolation({ store, lease, log, metrics });
 
   const workers: WorkerShell[] = [];
-  let inFlight = { tasks: 0, at: -Infinity };
-  const isBusy = () =>
-    workers.reduce((used, worker) => used + worker.slots.used, 0) >= manyInFlight ||
-    (inFlight.tasks >= manyInFlight && performance.now() - inFlight.at < staleMs);
-  const gatherMs = () => (isBusy() ? config.commit.gatherMs : 0);
+  const load = createLoad({
+    gatherMs: config.commit.gatherMs,
+    slotsUsed: () => workers.reduce((used, worker) => used + worker.slots.used, 0),
+    now: () => performance.now(),
+  });
+  const { gatherMs } = load;
   onClose(() => Promise.all(workers.map((worker) => worker.drain())));
   return {
     config,
@@ -195,7 +195,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
       {
         jobs: send,
         events: (goalId, newest) => bus.publish(goalId, newest),
-        inFlight: (tasks) => (inFlight = { tasks, at: performance.now() }),
+        inFlight: load.inFlight,
       },
       {
         tenantCap: config.tenantInFlight,

@@ -30,7 +30,7 @@ export interface ToolResult {
   readonly text: string;
 }
 
-/** A user message is a list of parts: each part is stored once by hash, however many requests carry it. */
+/** A user message is a list of parts: a long part is stored once by hash, however many requests carry it. */
 export interface UserMessage {
   readonly role: "user";
   readonly parts: readonly string[];

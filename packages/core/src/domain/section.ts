@@ -1,6 +1,6 @@
 /**
  * Prompts are made of tagged sections, `<goal id="…">…</goal>`. Tags keep what a person, a file or a page said apart
- * from what we ask, and let a section be stored once by hash and sent many times. A body cannot close its own section
+ * from what we ask, and let a long section be stored once by hash and sent many times. A body cannot close its own section
  * or open a fake one: tags of ours inside it are defused.
  */
 export interface Section {
