@@ -153,12 +153,13 @@ describe("a watcher", () => {
 
   test("gives a silent connection up and opens another", async () => {
     server.streams.push({ send: [1, 2], then: "hang" });
-    const impatient = createClient({ baseUrl: server.url, apiKey: server.apiKey, waiting, idleTimeoutMs: 20 });
+    const impatient = createClient({ baseUrl: server.url, apiKey: server.apiKey, waiting, idleTimeoutMs: 250 });
     const reasons: string[] = [];
     expect(await all(impatient.goals.watch(sampleGoalId, { onReconnect: (why) => reasons.push(why) }))).toHaveLength(
       total,
     );
-    expect(reasons).toEqual([expect.stringContaining("sent nothing for 0.02 s")]);
+    // On a machine that is busy the second connection may be too slow for it as well, which is as it should be.
+    expect(new Set(reasons)).toEqual(new Set([expect.stringContaining("sent nothing for 0.25 s")]));
   });
 
   test("that is stopped rejects with the reason it was stopped for, and leaves no connection open", async () => {
