@@ -1,5 +1,5 @@
 /** The queue delivers twice, or everything at once: a claim decides who works, and settings bound how much is under way. */
-import { openDatabase, openQueueBackend, type Database, type QueueBackend } from "@outerloop/core";
+import { openDatabase, openQueueBackend, readConfig, type Database, type QueueBackend } from "@outerloop/core";
 import pg from "pg";
 import { afterEach, expect, test } from "vitest";
 import { deploy, type Deployment } from "../support/deployments.ts";
@@ -25,7 +25,7 @@ describeWithServers("deliveries", () => {
       applicationName: "test-queue",
     });
     return openQueueBackend(database, {
-      redisUrl: deployment.env["REDIS_URL"]!,
+      redis: readConfig(deployment.env).redis,
       keepCompleted: 10_000,
       keepFailed: 10_000,
       prefix: "outerloop",

@@ -324,9 +324,9 @@ function recordCommands(runtime: Runtime, goal: string): () => readonly string[]
   const connection = runtime.queue.connectRedis("send")!;
   const sent: { readonly name: string }[] = [];
   const send = connection.sendCommand.bind(connection);
-  connection.sendCommand = (command, ...rest) => {
+  connection.sendCommand = (command: Parameters<typeof send>[0], ...rest: unknown[]) => {
     if (command.args.some((arg) => String(arg).includes(goal))) sent.push(command);
-    return send(command, ...rest);
+    return send(command, ...(rest as []));
   };
   return () => sent.map((command) => command.name);
 }

@@ -6,6 +6,7 @@ import {
   fireDueWaits,
   openDatabase,
   openQueueBackend,
+  readConfig,
   reconcileOnce,
   type Database,
   type Db,
@@ -33,7 +34,7 @@ describeWithServers("reconciling", () => {
       applicationName: "reconciling",
     });
     queue = await openQueueBackend(database, {
-      redisUrl: await redisDatabase(),
+      redis: readConfig({ DATABASE_URL: clone.url, REDIS_URL: await redisDatabase() }).redis,
       keepCompleted: 100,
       keepFailed: 100,
       prefix: "reconciling",

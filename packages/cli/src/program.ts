@@ -7,6 +7,7 @@ import type { Context } from "./commands/context.ts";
 import { addBudget } from "./commands/budget.ts";
 import { addFiles } from "./commands/files.ts";
 import { addList } from "./commands/list.ts";
+import { addMigrate } from "./commands/migrate.ts";
 import { addRun } from "./commands/run.ts";
 import { addShow } from "./commands/show.ts";
 import { addSteering } from "./commands/steer.ts";
@@ -56,6 +57,7 @@ function createProgram(context: Context): Command {
   addApprovals(program, context);
   addFiles(program, context);
   addBudget(program, context);
+  addMigrate(program, context);
   return program;
 }
 

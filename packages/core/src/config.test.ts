@@ -1,11 +1,14 @@
 import { defaultPayloadLimits } from "./domain/payload.ts";
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import { readConfig } from "./config.ts";
 
 test("an empty environment runs embedded in ./.outerloop", () => {
   expect(readConfig({}, "/srv")).toMatchObject({
     databaseUrl: null,
-    redisUrl: null,
+    redis: null,
     port: 4000,
     portIsSet: false,
     dataDir: "/srv/.outerloop",
@@ -85,4 +88,108 @@ test("payload limits and the backoff have defaults, settings and bounds", () => 
   expect(config.backoff).toEqual({ baseMs: 50, capMs: 60 });
   // What a row of memory holds.
   expect(() => readConfig({ OUTERLOOP_MAX_NOTE_CHARS: "20001" })).toThrow(/OUTERLOOP_MAX_NOTE_CHARS/);
+});
+
+describe("Redis", () => {
+  const redisOf = (env: Record<string, string>) => readConfig({ DATABASE_URL: "postgres://db", ...env }).redis;
+
+  test("is one server by default, with what its URL says", () => {
+    expect(redisOf({ REDIS_URL: "rediss://me:p%40ss@cache:6380/3" })).toEqual({
+      mode: "single",
+      nodes: [{ host: "cache", port: 6380 }],
+      username: "me",
+      password: "p@ss",
+      db: 3,
+      tls: true,
+      sentinel: { name: "mymaster", password: null },
+    });
+    expect(redisOf({ REDIS_URL: "redis://[::1]" })).toMatchObject({
+      nodes: [{ host: "::1", port: 6379 }],
+      username: null,
+      db: 0,
+      tls: false,
+    });
+  });
+
+  test("may be behind sentinels, or a Cluster, each named by several URLs", () => {
+    expect(
+      redisOf({
+        REDIS_URL: "redis://:secret@s1, redis://s2:5000/",
+        REDIS_MODE: "sentinel",
+        REDIS_SENTINEL_NAME: "main",
+        REDIS_SENTINEL_PASSWORD: "other",
+      }),
+    ).toMatchObject({
+      mode: "sentinel",
+      nodes: [
+        { host: "s1", port: 26_379 },
+        { host: "s2", port: 5000 },
+      ],
+      password: "secret",
+      sentinel: { name: "main", password: "other" },
+    });
+    expect(redisOf({ REDIS_URL: "redis://n1:7000,redis://n2:7001", REDIS_MODE: "cluster" })).toMatchObject({
+      mode: "cluster",
+      nodes: [
+        { host: "n1", port: 7000 },
+        { host: "n2", port: 7001 },
+      ],
+    });
+  });
+
+  test.each([
+    ["http://x", "single", /must begin with redis/],
+    ["redis://", "single", /no URL with a host/],
+    ["redis://a:secret@b,redis://c", "single", /several servers: set REDIS_MODE/],
+    ["redis://x/secret", "single", /number of a database/],
+    ["redis://x/1", "cluster", /a Cluster has only the first/],
+    ["redis://x", "ring", /REDIS_MODE/],
+  ])("%s as %s is refused without repeating it", (url, mode, expected) => {
+    const bad = () => redisOf({ REDIS_URL: url, REDIS_MODE: mode });
+    expect(bad).toThrow(expected);
+    expect(bad).not.toThrow(/secret/);
+  });
+});
+
+describe("a secret in a file", () => {
+  const folder = mkdtempSync(join(tmpdir(), "outerloop-secrets-"));
+  const file = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("stands for the variable, without the line end that editors leave", () => {
+    const config = readConfig(
+      {
+        DATABASE_URL_FILE: file("url", "postgres://me:secret@db/app\n"),
+        REDIS_URL_FILE: file("redis", "redis://cache"),
+        OUTERLOOP_API_KEY_FILE: "key",
+        OPENAI_API_KEY_FILE: file("openai", "sk-1"),
+        ANTHROPIC_API_KEY_FILE: "",
+      },
+      (file("key", "ol_secret\r\n"), folder),
+    );
+    expect(config).toMatchObject({ databaseUrl: "postgres://me:secret@db/app", apiKey: "ol_secret" });
+    expect(config.redis?.nodes).toEqual([{ host: "cache", port: 6379 }]);
+    expect(config.models).toMatchObject({ openAiKey: "sk-1" });
+  });
+
+  test.each([
+    [{ OPENAI_API_KEY_FILE: "/nowhere/key" }, /OPENAI_API_KEY_FILE: names a file that cannot be read/],
+    [{ OPENAI_API_KEY_FILE: file("empty", " \n") }, /OPENAI_API_KEY_FILE: names an empty file/],
+    [{ OPENAI_API_KEY_FILE: file("large", "x".repeat(70_000)) }, /over 64 KiB/],
+    [{ OPENAI_API_KEY_FILE: file("one", "x"), OPENAI_API_KEY: "y" }, /unset one of them/],
+    [{ DATABASE_URL_FILE: file("wrong", "mysql://me:hidden@db") }, /DATABASE_URL: must begin with postgres/],
+  ])("that is no use stops the start, and is not repeated (%#)", (env, expected) => {
+    expect(() => readConfig(env)).toThrow(expected);
+    expect(() => readConfig(env)).not.toThrow(/hidden/);
+  });
+});
+
+test("a way past a pooler needs the pooler", () => {
+  expect(readConfig({ DATABASE_URL: "postgres://pool", DATABASE_DIRECT_URL: "postgres://db" })).toMatchObject({
+    databaseDirectUrl: "postgres://db",
+  });
+  expect(() => readConfig({ DATABASE_DIRECT_URL: "postgres://db" })).toThrow(/DATABASE_URL is not/);
 });

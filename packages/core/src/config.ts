@@ -1,13 +1,15 @@
 /** Everything that is set from outside, parsed once. The only place that reads the environment. */
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { createApprovalPolicy, type ApprovalPolicy } from "./domain/approval-policy.ts";
 import type { BackoffPolicy } from "./domain/backoff.ts";
-import { OuterloopError } from "./domain/errors.ts";
+import { messageOf, OuterloopError } from "./domain/errors.ts";
 import { defaultBatchLimits } from "./store/commit.ts";
 import { defaultPayloadLimits, type PayloadLimits } from "./domain/payload.ts";
 import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
 import type { ModelSettings } from "./models/index.ts";
+import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-settings.ts";
 
 const text = z.string().trim().min(1);
 /** An empty variable is one that was not set. */
@@ -18,15 +20,30 @@ const count = (fallback: number, min: number, max: number) =>
     z.coerce.number().int().min(min).max(max).default(fallback),
   );
 
+const postgresUrl = optional.refine(
+  (url) => url === undefined || /^postgres(ql)?:\/\//.test(url),
+  "must begin with postgres:// or postgresql://",
+);
+
+/** May come from a file instead, whose path stands in NAME_FILE: a secret that a container has mounted. */
+const secretNames = [
+  "DATABASE_URL",
+  "DATABASE_DIRECT_URL",
+  "REDIS_URL",
+  "REDIS_SENTINEL_PASSWORD",
+  "OPENAI_API_KEY",
+  "ANTHROPIC_API_KEY",
+  "OUTERLOOP_API_KEY",
+] as const;
+const maxSecretBytes = 64 * 1024;
+
 const schema = z.object({
-  DATABASE_URL: optional.refine(
-    (url) => url === undefined || /^postgres(ql)?:\/\//.test(url),
-    "must begin with postgres:// or postgresql://",
-  ),
-  REDIS_URL: optional.refine(
-    (url) => url === undefined || /^rediss?:\/\//.test(url),
-    "must begin with redis:// or rediss://",
-  ),
+  DATABASE_URL: postgresUrl,
+  DATABASE_DIRECT_URL: postgresUrl,
+  REDIS_URL: optional,
+  REDIS_MODE: z.preprocess((value) => (value === "" ? undefined : value), z.enum(redisModes).default("single")),
+  REDIS_SENTINEL_NAME: z.preprocess((value) => (value === "" ? undefined : value), text.default("mymaster")),
+  REDIS_SENTINEL_PASSWORD: optional,
   HOST: z.preprocess((value) => (value === "" ? undefined : value), text.default("127.0.0.1")),
   PORT: count(4000, 0, 65_535),
   OPENAI_API_KEY: optional,
@@ -61,6 +78,7 @@ const schema = z.object({
   OUTERLOOP_ISOLATED_RUNS: count(2, 1, 100),
   OUTERLOOP_ISOLATED_HEAP_MB: count(1024, 64, 1_000_000),
   OUTERLOOP_STUCK_LEASES: count(2, 0, 1000),
+  OUTERLOOP_STALL_MS: count(120_000, 1000, 86_400_000),
   OUTERLOOP_TENANT_IN_FLIGHT: count(500, 1, 100_000),
   OUTERLOOP_LEASE_MS: count(10_000, 500, 600_000),
   OUTERLOOP_RECONCILE_MS: count(0, 0, 600_000),
@@ -108,7 +126,9 @@ const schema = z.object({
 
 export interface Config {
   readonly databaseUrl: string | null;
-  readonly redisUrl: string | null;
+  /** Past a pooler that hands a connection on after each transaction, for what needs one of its own; null where there is none. */
+  readonly databaseDirectUrl: string | null;
+  readonly redis: RedisSettings | null;
   readonly host: string;
   readonly port: number;
   /** Whether PORT was set, so that another one would surprise. */
@@ -126,6 +146,8 @@ export interface Config {
   readonly isolatedHeapMb: number;
   /** Lease periods after which a worker that stands still ends itself; 0 for never. */
   readonly stuckLeases: number;
+  /** After this long without a turn of one of its loops a process says that it does not live (`/healthz`). */
+  readonly stallMs: number;
   readonly tenantInFlight: number;
   readonly leaseMs: number;
   readonly reconcileMs: number;
@@ -168,14 +190,14 @@ export function readConfig(
   env: Readonly<Record<string, string | undefined>> = process.env,
   cwd: string = process.cwd(),
 ): Config {
-  const parsed = schema.safeParse(env);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-    throw new OuterloopError("config", `The environment is not right.\n${problems.join("\n")}`, {
-      fields: parsed.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message })),
-    });
-  }
+  const parsed = schema.safeParse({ ...env, ...readSecretFiles(env, cwd) });
+  if (!parsed.success)
+    throw badEnvironment(parsed.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message })));
   const values = parsed.data;
+  const redis = values.REDIS_URL === undefined ? null : parseRedisSettings({ ...values, REDIS_URL: values.REDIS_URL });
+  if (redis !== null && "field" in redis) throw badEnvironment([redis]);
+  if (values.DATABASE_DIRECT_URL !== undefined && values.DATABASE_URL === undefined)
+    throw badEnvironment([{ field: "DATABASE_DIRECT_URL", message: "is set but DATABASE_URL is not" }]);
   if (values.REDIS_URL !== undefined && values.DATABASE_URL === undefined)
     throw new OuterloopError(
       "config",
@@ -183,7 +205,8 @@ export function readConfig(
     );
   return {
     databaseUrl: values.DATABASE_URL ?? null,
-    redisUrl: values.REDIS_URL ?? null,
+    databaseDirectUrl: values.DATABASE_DIRECT_URL ?? null,
+    redis,
     host: values.HOST,
     port: values.PORT,
     portIsSet: (env["PORT"] ?? "") !== "",
@@ -200,6 +223,7 @@ export function readConfig(
     isolatedRuns: values.OUTERLOOP_ISOLATED_RUNS,
     isolatedHeapMb: values.OUTERLOOP_ISOLATED_HEAP_MB,
     stuckLeases: values.OUTERLOOP_STUCK_LEASES,
+    stallMs: values.OUTERLOOP_STALL_MS,
     tenantInFlight: values.OUTERLOOP_TENANT_IN_FLIGHT,
     leaseMs: values.OUTERLOOP_LEASE_MS,
     // An embedded database has no queue that could be lost and no other process that could die: it is looked at less often.
@@ -260,4 +284,32 @@ export function readConfig(
       requestTimeoutMs: values.OUTERLOOP_MODEL_TIMEOUT_MS,
     },
   };
+}
+
+/** @returns what the files hold that NAME_FILE names, without the line end that an editor leaves */
+function readSecretFiles(env: Readonly<Record<string, string | undefined>>, cwd: string): Record<string, string> {
+  const secrets: Record<string, string> = {};
+  const problems: { field: string; message: string }[] = [];
+  for (const name of secretNames) {
+    const path = env[`${name}_FILE`];
+    if (path === undefined || path === "") continue;
+    const field = `${name}_FILE`;
+    if ((env[name] ?? "") !== "") problems.push({ field, message: `is set, and so is ${name}: unset one of them` });
+    else
+      try {
+        const secret = readFileSync(resolve(cwd, path), "utf8").trim();
+        if (secret === "") problems.push({ field, message: "names an empty file" });
+        else if (secret.length > maxSecretBytes) problems.push({ field, message: "names a file of over 64 KiB" });
+        else secrets[name] = secret;
+      } catch (thrown) {
+        problems.push({ field, message: `names a file that cannot be read: ${messageOf(thrown)}` });
+      }
+  }
+  if (problems.length > 0) throw badEnvironment(problems);
+  return secrets;
+}
+
+function badEnvironment(fields: readonly { readonly field: string; readonly message: string }[]): OuterloopError {
+  const lines = fields.map(({ field, message }) => `${field}: ${message}`);
+  return new OuterloopError("config", `The environment is not right.\n${lines.join("\n")}`, { fields: [...fields] });
 }

@@ -1,10 +1,12 @@
-/** Names and shapes of all metrics, in one place. GenAI names follow OpenTelemetry's conventions where there is one. */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+/** Names and shapes of all metrics, in one place; beside them the process's own (CPU, memory, event loop). GenAI names follow OpenTelemetry's conventions where there is one. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
 export interface Metrics {
   readonly registry: Registry;
   readonly tasks: Gauge<"stage" | "status">;
   readonly oldestReady: Gauge<"stage">;
+  readonly load: Gauge<"stage">;
+  readonly workers: Gauge<"service">;
   readonly plansWanted: Gauge;
   readonly stageSeconds: Histogram<"stage" | "outcome">;
   readonly tokens: Counter<"stage" | "provider" | "model" | "type">;
@@ -34,6 +36,18 @@ export function createMetrics(): Metrics {
       name: "outerloop_oldest_ready_task_seconds",
       help: "Since when the oldest work of a stage is due and in nobody's hands; 0 when there is none",
       labelNames: ["stage"],
+      registers,
+    }),
+    load: new Gauge({
+      name: "outerloop_load",
+      help: "Goals or tasks of a stage that are ready or in work, up to 100,000: what autoscaling goes by",
+      labelNames: ["stage"],
+      registers,
+    }),
+    workers: new Gauge({
+      name: "outerloop_workers",
+      help: "Processes with a live lease, by service",
+      labelNames: ["service"],
       registers,
     }),
     plansWanted: new Gauge({ name: "outerloop_plans_wanted", help: "Goals that wait for their planner", registers }),
@@ -105,4 +119,9 @@ export function createMetrics(): Metrics {
       registers,
     }),
   };
+}
+
+/** Adds what Node tells of this process: CPU, memory, event loop lag, garbage collection, file descriptors. */
+export function observeProcess({ registry }: Metrics): void {
+  collectDefaultMetrics({ register: registry });
 }

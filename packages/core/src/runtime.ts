@@ -9,7 +9,7 @@ import { armFailpoint } from "./failpoints.ts";
 import type { LeaseId } from "./domain/ids.ts";
 import { createLogger } from "./logging.ts";
 import { createLocalEmbedder } from "./memory/local-embedder.ts";
-import { createMetrics } from "./metrics.ts";
+import { createMetrics, observeProcess } from "./metrics.ts";
 import { createModels, type Provider } from "./models/index.ts";
 import { createOfflineProvider } from "./models/offline/index.ts";
 import { openQueueBackend, type QueueBackend } from "./queue/backend.ts";
@@ -19,7 +19,8 @@ import { noIsolation } from "./queue/isolation.ts";
 import { createLoneIsolation } from "./queue/lone-isolation.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
-import { ensurePartitions, migrate } from "./store/migrate.ts";
+import { ensurePartitions } from "./store/migrate.ts";
+import { migrateAll, requireSchema } from "./schema-upgrade.ts";
 import { startStageRuntime, type StageRuntime } from "./stage-runtime.ts";
 import { createStore } from "./store/store.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";
@@ -76,6 +77,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
         : {
             kind: "server",
             url: config.databaseUrl,
+            directUrl: config.databaseDirectUrl,
             maxConnections: isChild ? childConnections : config.dbConnections,
             statementMs: config.dbTimeoutMs,
             applicationName: `outerloop-${options.service}`,
@@ -83,12 +85,14 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     );
     closers.push(() => database.close());
     const { db } = database;
-    if (config.migrate && !isChild)
-      for (const line of await migrateAll(database)) log.info({ event: "migration", what: line });
-    if (!isChild) await ensurePartitions(db);
+    if (!isChild) {
+      if (config.migrate) for (const line of await migrateAll(database)) log.info({ event: "migration", what: line });
+      else await requireSchema(db);
+      await ensurePartitions(db);
+    }
 
     const queue = await openQueueBackend(database, {
-      redisUrl: config.redisUrl,
+      redis: config.redis,
       keepCompleted: 1000,
       keepFailed: 5000,
       prefix: config.queuePrefix,
@@ -107,6 +111,8 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     if (database.kind === "embedded") await store.dropAllLeases();
     // Nobody else can take an embedded database's work over, so there is no haste.
     const leaseMs = database.kind === "embedded" ? Math.max(config.leaseMs, embeddedLeaseMs) : config.leaseMs;
+    const metrics = createMetrics();
+    if (!isChild) observeProcess(metrics);
     let watchdog: Watchdog | undefined;
     closers.push(async () => watchdog?.stop());
     const stages = await startStageRuntime({
@@ -117,7 +123,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       queue,
       bus,
       models,
-      metrics: createMetrics(),
+      metrics,
       createId,
       lease,
       leaseMs,
@@ -142,22 +148,5 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
   } catch (thrown) {
     await closeAll();
     throw thrown;
-  }
-}
-
-/** On a connection of its own, where a statement may take as long as it takes: an index is built in minutes. */
-async function migrateAll(database: Database): Promise<readonly string[]> {
-  if (database.url === null) return migrate(database.db);
-  const patient = await openDatabase({
-    kind: "server",
-    url: database.url,
-    maxConnections: 1,
-    applicationName: "outerloop-migrate",
-    statementMs: null,
-  });
-  try {
-    return await migrate(patient.db);
-  } finally {
-    await patient.close();
   }
 }

@@ -1,18 +1,27 @@
 /** How a service starts and stops: one `ready` line, a drain on SIGTERM or SIGINT, exit 0. */
 import { readConfig, type Config } from "./config.ts";
 import { messageOf, OuterloopError } from "./domain/errors.ts";
-import { startProbeServer } from "./probe-server.ts";
+import { startProbeServer } from "./probes/probe-server.ts";
+import { createReadiness } from "./probes/readiness.ts";
 import { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
+import { loadOfStages } from "./store/load-of-stages.ts";
 
 export interface ServiceOptions extends Pick<RuntimeOptions, "offline"> {
   readonly name: string;
   /** Whether it serves watchers. */
   readonly listens?: boolean;
-  /** Starts its work; returns what the `ready` line says. Its workers drain with the runtime; `closers` run before. */
-  start(
-    runtime: Runtime,
-    config: Config,
-  ): Promise<{ readonly ready: Readonly<Record<string, unknown>>; close?(): Promise<void> }>;
+  /** Whether it can do nothing while the queue is away. */
+  readonly needsQueue?: boolean;
+  start(runtime: Runtime, config: Config): Promise<StartedService>;
+}
+
+export interface StartedService {
+  /** What the `ready` line says. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** All that it tells, in Prometheus' text format; its own counters where this is left out. */
+  metrics?(): Promise<string>;
+  /** Before the runtime closes, which drains its workers. */
+  close?(): Promise<void>;
 }
 
 /** Runs until it is told to stop. A set-up that fails says what is wrong on stderr and exits with 1. */
@@ -25,7 +34,27 @@ export async function runService(options: ServiceOptions): Promise<void> {
       ...(options.offline === undefined ? {} : { offline: options.offline }),
     });
     const started = await options.start(runtime, config);
-    const probes = config.probePort === null ? null : await startProbeServer(runtime, config.host, config.probePort);
+    let isStopping = false;
+    const probes =
+      config.probePort === null
+        ? null
+        : await startProbeServer(
+            {
+              progress: runtime.progress,
+              readiness: createReadiness({
+                ...runtime,
+                needsQueue: options.needsQueue ?? true,
+                isStopping: () => isStopping,
+              }),
+              metrics: async () => ({
+                type: runtime.metrics.registry.contentType,
+                text: (await started.metrics?.()) ?? (await runtime.metrics.registry.metrics()),
+              }),
+              load: () => loadOfStages(runtime.db),
+            },
+            config.host,
+            config.probePort,
+          );
     // Before it says that it is ready: whoever reads that may stop it at once.
     const stopped = stopSignal();
     runtime.log.info({
@@ -34,6 +63,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
       ...(probes === null ? {} : { probePort: probes.port }),
     });
     await stopped;
+    isStopping = true;
     runtime.log.info({ event: "draining" });
     await started.close?.();
     await runtime.close();

@@ -14,6 +14,7 @@ import { createMemory, type Memory } from "./memory/memory.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Models } from "./models/index.ts";
 import { addJobs, type QueueBackend } from "./queue/backend.ts";
+import { createProgress, type Progress } from "./probes/progress.ts";
 import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
 import type { EventBus } from "./queue/event-bus.ts";
 import type { Isolation, IsolationParts } from "./queue/isolation.ts";
@@ -38,6 +39,8 @@ export interface StageRuntime {
   readonly models: Models;
   readonly metrics: Metrics;
   readonly isolation: Isolation;
+  /** Whether its loops turn. */
+  readonly progress: Progress;
   readonly lease: LeaseId;
   /**
    * Whether the lease certainly stands and has stood without a gap, as far as this process can know without asking: checked
@@ -60,7 +63,7 @@ export interface StageParts {
   readonly service: string;
   readonly log: Logger;
   readonly store: Store;
-  readonly queue: Pick<QueueBackend, "queues" | "createWorker" | "dropWorker" | "fetchMs">;
+  readonly queue: Pick<QueueBackend, "queues" | "createWorker" | "dropWorker" | "fetchMs" | "ping">;
   readonly bus: Pick<EventBus, "publish">;
   readonly models: Models;
   readonly metrics: Metrics;
@@ -103,8 +106,13 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     heldAt = begunAt - (leaseMs - leftMs);
   };
   await hold();
+  const progress = createProgress(config.stallMs);
+  const holding = progress.loop("lease", { everyMs: leaseMs / 4 });
   const heartbeat = setInterval(
-    () => void hold().catch((thrown: unknown) => log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) })),
+    () =>
+      void hold()
+        .catch((thrown: unknown) => log.warn({ event: "lease_renewal_failed", error: messageOf(thrown) }))
+        .then(holding.turn),
     leaseMs / 4,
   );
   onClose(async () => {
@@ -141,6 +149,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
       },
       config.reconcileMs,
       log,
+      progress.loop("reconciler", { everyMs: config.reconcileMs }),
     );
     onClose(() => reconciler.stop());
     const timekeeper = startTimekeeper(
@@ -154,6 +163,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
         },
       },
       log,
+      progress.loop("timekeeper"),
     );
     onClose(() => timekeeper.stop());
     const upkeep = setInterval(
@@ -185,6 +195,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     models,
     metrics,
     isolation,
+    progress,
     lease,
     leaseHolds: (since) => heldSince <= since && performance.now() - heldAt < leaseMs * leaseMargin,
     createId,
@@ -218,7 +229,13 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     startWorker(name, handler, slots) {
       parts.onWork();
       const worker = startWorker(
-        { backend: queue, log, metrics, oldestSentMs: () => store.oldestSentMs(name) },
+        {
+          backend: queue,
+          log,
+          metrics,
+          oldestSentMs: () => store.oldestSentMs(name),
+          fetching: progress.loop(`fetch ${name}`, { everyMs: queue.fetchMs, waitsFor: () => queue.ping() }),
+        },
         handler,
         { queue: name, slots, drainMs: config.drainMs, beforeClaim: isolation.beforeClaim },
       );

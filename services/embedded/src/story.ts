@@ -30,7 +30,7 @@ export function createStory(out: StoryOutput, cwd: string) {
           const where =
             config.databaseUrl === null
               ? `${path(config.dataDir)} (embedded Postgres)`
-              : `PostgreSQL, queue in ${config.redisUrl === null ? "Postgres" : "Redis"}`;
+              : `PostgreSQL, queue in ${config.redis === null ? "Postgres" : "Redis"}`;
           line("Database", `${where}  ${seconds.toFixed(1)} s${isNew ? " (once)" : ""}`);
         },
       };

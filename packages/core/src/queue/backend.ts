@@ -3,12 +3,13 @@
  * and nothing else, are tried once, and can all be made again from Postgres (DESIGN §1.1).
  */
 import { createPostgresBackend, Queue, runMigrations, Worker, type Job, type WorkerOptions } from "bullmq";
-import { Redis } from "ioredis";
 import pg from "pg";
 import { OuterloopError } from "../domain/errors.ts";
 import type { DueJob, QueueName } from "../store/commit.ts";
+import type { RedisSettings } from "../redis-settings.ts";
 import type { Database } from "../store/database.ts";
 import type { JobPayload } from "./payload.ts";
+import { createRedisConnection, mastersOf, type RedisConnection } from "./redis.ts";
 
 export const queueNames = ["plan", "execute", "reflect"] as const satisfies readonly QueueName[];
 
@@ -25,13 +26,13 @@ export interface QueueBackend {
   /** Closes a worker and what only it was connected by, without waiting for what may never answer. */
   dropWorker(worker: JobWorker): void;
   /** `send`: the connection by which jobs are sent; `listen`: one of its own. null on the Postgres backend. */
-  connectRedis(purpose: "send" | "listen"): Redis | null;
+  connectRedis(purpose: "send" | "listen"): RedisConnection | null;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface QueueOptions {
-  readonly redisUrl: string | null;
+  readonly redis: RedisSettings | null;
   /** Finished jobs that stay for Bull Board. */
   readonly keepCompleted: number;
   readonly keepFailed: number;
@@ -39,8 +40,6 @@ export interface QueueOptions {
   readonly prefix: string;
 }
 
-/** Recovery after a 20 s outage took 0.7 s with this cap and 17.7 s without. */
-const maxReconnectDelayMs = 1000;
 /** What Redis or Postgres is waited for before its connection counts as dead. A job that was sent or not is looked up later. */
 const answerMs = 2000;
 /** Of the queue in Postgres, whose statements all are short. */
@@ -66,9 +65,7 @@ const embeddedOptions = { drainDelay: 30 } as const satisfies Partial<WorkerOpti
 const fetchAnswerMs = 2 * 1000 * workerOptions.drainDelay;
 
 export async function openQueueBackend(database: Database, options: QueueOptions): Promise<QueueBackend> {
-  return options.redisUrl === null
-    ? openPostgresBackend(database, options)
-    : openRedisBackend(options.redisUrl, options);
+  return options.redis === null ? openPostgresBackend(database, options) : openRedisBackend(options.redis, options);
 }
 
 function defaultJobOptions(options: QueueOptions) {
@@ -79,50 +76,36 @@ function defaultJobOptions(options: QueueOptions) {
   };
 }
 
-async function openRedisBackend(url: string, options: QueueOptions): Promise<QueueBackend> {
-  const retryStrategy = (times: number) => Math.min(times * 100, maxReconnectDelayMs);
-  // Who sends fails at once while Redis is away (the reconciler sends it later); who listens waits for it.
-  const sending = {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 1,
-    retryStrategy,
-    connectTimeout: 5000,
-    // Dropped packets are no error that anybody tells: without these a commit would wait for ever to send its jobs.
-    commandTimeout: answerMs,
-    socketTimeout: answerMs,
-  };
-  const listening = { maxRetriesPerRequest: null, retryStrategy, connectTimeout: 5000, socketTimeout: fetchAnswerMs };
-  const producer = new Redis(url, { ...sending, lazyConnect: true });
+async function openRedisBackend(settings: RedisSettings, options: QueueOptions): Promise<QueueBackend> {
+  // Who sends fails at once while Redis is away (the reconciler sends it later); who listens waits for it. Dropped packets are
+  // no error that anybody tells: without a limit a commit would wait for ever to send its jobs.
+  const producer = createRedisConnection(settings, { failsFast: true, answerMs, commandMs: answerMs });
   const connections = new Set([producer]);
-  producer.on("error", () => undefined);
-  await producer.connect().catch((cause: unknown) => {
-    producer.disconnect();
-    throw new OuterloopError(
-      "config",
-      "REDIS_URL: Redis cannot be reached. Start it, or unset REDIS_URL to queue in Postgres.",
-      { cause },
-    );
-  });
-  const policy = /maxmemory_policy:(\S+)/.exec(await producer.info("memory"))?.[1];
-  if (policy !== undefined && policy !== "noeviction") {
-    producer.disconnect();
-    throw new OuterloopError(
-      "config",
-      `REDIS_URL: this Redis evicts keys (maxmemory-policy ${policy}), which loses jobs. Fix: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file.`,
-    );
-  }
+  await producer
+    .connect()
+    .then(() => refuseEviction(producer))
+    .catch((cause: unknown) => {
+      producer.disconnect();
+      if (cause instanceof OuterloopError) throw cause;
+      throw new OuterloopError("config", `REDIS_URL: ${cannotReach[settings.mode]}`, { cause });
+    });
   const connectListener = () => {
-    const connection = new Redis(url, listening);
-    connection.on("error", () => undefined);
+    const connection = createRedisConnection(settings, {
+      failsFast: false,
+      answerMs: fetchAnswerMs,
+      commandMs: null,
+    });
     connections.add(connection);
     return connection;
   };
-  const owned = new WeakMap<JobWorker, Redis>();
+  // All keys of a queue in one slot of a Cluster, and the queues in several.
+  const prefixOf = (name: QueueName) => (settings.mode === "cluster" ? `{${options.prefix}:${name}}` : options.prefix);
+  const owned = new WeakMap<JobWorker, RedisConnection>();
   const queues = createQueues(
     (name) =>
       new Queue<JobPayload>(name, {
         connection: producer,
-        prefix: options.prefix,
+        prefix: prefixOf(name),
         defaultJobOptions: defaultJobOptions(options),
       }),
   );
@@ -133,7 +116,7 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
     createWorker(name) {
       const connection = connectListener();
       const worker = quiet(
-        new Worker<JobPayload>(name, null, { ...workerOptions, connection, prefix: options.prefix }),
+        new Worker<JobPayload>(name, null, { ...workerOptions, connection, prefix: prefixOf(name) }),
       );
       owned.set(worker, connection);
       return worker;
@@ -145,7 +128,7 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
       if (connection !== undefined) connections.delete(connection);
     },
     connectRedis: (purpose) => (purpose === "send" ? producer : connectListener()),
-    ping: async () => void (await producer.ping()),
+    ping: async () => void (await Promise.all(mastersOf(producer).map((master) => master.ping()))),
     close: async () => {
       await Promise.allSettled(Object.values(queues).map((queue) => queue.close()));
       for (const connection of connections) connection.disconnect();
@@ -153,8 +136,29 @@ async function openRedisBackend(url: string, options: QueueOptions): Promise<Que
   };
 }
 
-async function openPostgresBackend(database: Database, options: QueueOptions): Promise<QueueBackend> {
-  const client = await database.pool.connect();
+const cannotReach = {
+  single: "Redis cannot be reached. Start it, or unset REDIS_URL to queue in Postgres.",
+  sentinel: "no sentinel named there tells of a master that answers. REDIS_SENTINEL_NAME is what they call it.",
+  cluster:
+    "none of these nodes tells of a Cluster whose slots are all served. CLUSTER INFO on a node says what is wrong.",
+} as const satisfies Record<RedisSettings["mode"], string>;
+
+/** @throws OuterloopError `config` where a server may drop keys, and jobs with them */
+async function refuseEviction(connection: RedisConnection): Promise<void> {
+  for (const master of mastersOf(connection)) {
+    const policy = /maxmemory_policy:(\S+)/.exec(await master.info("memory"))?.[1];
+    if (policy === undefined || policy === "noeviction") continue;
+    const name = `${master.options.host}:${master.options.port}`;
+    throw new OuterloopError(
+      "config",
+      `REDIS_URL: the Redis at ${name} evicts keys (maxmemory-policy ${policy}), which loses jobs. Fix: CONFIG SET maxmemory-policy noeviction, and the same in its configuration file.`,
+    );
+  }
+}
+
+/** Makes BullMQ's own tables where they are missing; safe to repeat, and by several at once. */
+export async function migrateQueue(database: Database): Promise<void> {
+  const client = await database.sessions.connect();
   try {
     await runMigrations(client, "bullmq");
     // The embedded database is one session: what BullMQ names without a schema must be found on it too.
@@ -162,6 +166,10 @@ async function openPostgresBackend(database: Database, options: QueueOptions): P
   } finally {
     client.release();
   }
+}
+
+async function openPostgresBackend(database: Database, options: QueueOptions): Promise<QueueBackend> {
+  await migrateQueue(database);
   // A pool of its own, so that blocking waits and LISTEN never take a connection from the store.
   const pool =
     database.url === null

@@ -4,13 +4,13 @@
  * watchers and Redis, it also keeps the recent events that were read for them there; a goal that nobody watches costs its
  * messages alone.
  */
-import type { Redis } from "ioredis";
 import type { PoolClient } from "pg";
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import type { Database } from "../store/database.ts";
 import type { GoalEvent } from "../domain/event.ts";
 import { createEventMessages, type EventMessage } from "./event-messages.ts";
+import type { RedisConnection } from "./redis.ts";
 import { createRecentEvents, type RecentEvents, type RecentEventsOptions } from "./recent-events.ts";
 
 export interface EventBus {
@@ -30,7 +30,7 @@ const askEveryMs = 10_000;
 const quietMs = { redis: 2, notify: 10, process: 2 } as const;
 const channel = "outerloop_events";
 
-type ConnectRedis = (purpose: "send" | "listen") => Redis | null;
+type ConnectRedis = (purpose: "send" | "listen") => RedisConnection | null;
 
 export interface EventBusOptions {
   readonly prefix: string;
@@ -84,7 +84,7 @@ interface Wire {
 
 async function openWire(
   database: Database,
-  publisher: Redis | null,
+  publisher: RedisConnection | null,
   connectRedis: ConnectRedis,
   prefix: string,
   listens: boolean,
@@ -115,7 +115,7 @@ async function openWire(
   let client: PoolClient | undefined;
   const listen = async (): Promise<void> => {
     try {
-      const fresh = await database.pool.connect();
+      const fresh = await database.sessions.connect();
       client = fresh;
       fresh.on("notification", (notification) => deliver(readMessage(notification.payload ?? "{}")));
       fresh.once("error", (thrown) => lose(fresh, thrown));

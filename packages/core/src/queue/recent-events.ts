@@ -6,9 +6,10 @@
  * 2. It may lag or be gone; a reader expects the next number and else asks Postgres. Nothing waits for it.
  * 3. What goes in is what an ingress read from Postgres for its watchers: a goal that nobody watches has no stream.
  */
-import type { Redis, Result } from "ioredis";
+import type { Result } from "ioredis";
 import { z } from "zod";
 import { eventTypes, type GoalEvent } from "../domain/event.ts";
+import type { RedisConnection } from "./redis.ts";
 
 export interface RecentEventsOptions {
   /** Events of one goal that are kept, about. */
@@ -69,7 +70,7 @@ type StreamEntry = [id: string, fields: string[]];
 
 /** @param failed told of what Redis did not take */
 export function createRecentEvents(
-  redis: Redis,
+  redis: RedisConnection,
   prefix: string,
   options: RecentEventsOptions,
   failed: (thrown: unknown) => void,

@@ -5,6 +5,7 @@
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { messageOf } from "../domain/errors.ts";
+import type { Loop } from "../probes/progress.ts";
 import { failpoint } from "../failpoints.ts";
 import type { Store } from "../store/store.ts";
 import { addJobs, findLostJobs, type QueueBackend } from "./backend.ts";
@@ -48,7 +49,12 @@ export async function reconcileOnce(
   metrics.reconciled.inc({ what: "lost_job" }, lost.length);
 }
 
-export function startReconciler(parts: ReconcilerParts, everyMs: number, log: Logger): { stop(): Promise<void> } {
+export function startReconciler(
+  parts: ReconcilerParts,
+  everyMs: number,
+  log: Logger,
+  loop: Pick<Loop, "turn">,
+): { stop(): Promise<void> } {
   const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let round: Promise<void> = Promise.resolve();
@@ -60,6 +66,7 @@ export function startReconciler(parts: ReconcilerParts, everyMs: number, log: Lo
       () => {
         round = reconcileOnce(parts, taken)
           .catch((thrown: unknown) => log.warn({ event: "reconcile_failed", error: messageOf(thrown) }))
+          .then(loop.turn)
           .then(next);
       },
       everyMs * (0.75 + Math.random() / 2),

@@ -5,6 +5,7 @@
 import { messageOf } from "../domain/errors.ts";
 import { failpoint } from "../failpoints.ts";
 import type { Logger } from "../logging.ts";
+import type { Loop } from "../probes/progress.ts";
 import type { Store } from "../store/store.ts";
 
 /** Between looks where nothing is due sooner: what bounds how late a wait that was begun since the last look ends. */
@@ -19,7 +20,11 @@ export interface TimekeeperParts {
   readonly onFired: (events: Readonly<Record<string, number>>, count: number) => Promise<void>;
 }
 
-export function startTimekeeper({ store, onFired }: TimekeeperParts, log: Logger): { stop(): Promise<void> } {
+export function startTimekeeper(
+  { store, onFired }: TimekeeperParts,
+  log: Logger,
+  loop: Pick<Loop, "turn">,
+): { stop(): Promise<void> } {
   const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> = Promise.resolve();
@@ -41,7 +46,10 @@ export function startTimekeeper({ store, onFired }: TimekeeperParts, log: Logger
           log.warn({ event: "timekeeper_failed", error: messageOf(thrown) });
           return lookEveryMs;
         })
-        .then(next);
+        .then((afterMs) => {
+          loop.turn();
+          next(afterMs);
+        });
     }, afterMs);
   };
   next(lookEveryMs * Math.random());

@@ -63,7 +63,8 @@ function start(
     },
     takeUp: async () => null,
   };
-  const parts = { backend, metrics, oldestSentMs, log: createLogger("test", "silent", 1) };
+  const fetching = { turn: () => undefined, rest: () => undefined };
+  const parts = { backend, metrics, oldestSentMs, fetching, log: createLogger("test", "silent", 1) };
   shells.push(
     startWorker(parts, handler, {
       queue: "execute",

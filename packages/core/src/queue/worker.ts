@@ -13,6 +13,7 @@ import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import { failpoint } from "../failpoints.ts";
 import type { Metrics } from "../metrics.ts";
+import type { Loop } from "../probes/progress.ts";
 import type { QueueName } from "../store/commit.ts";
 import { jobLockMs, type JobWorker, type QueueBackend, type QueueJob } from "./backend.ts";
 import type { Isolation } from "./isolation.ts";
@@ -45,6 +46,8 @@ export interface WorkerParts {
   readonly metrics: Pick<Metrics, "lostLocks" | "deafWorkers">;
   /** How long the oldest of what was sent to this queue has lain there untaken. */
   readonly oldestSentMs: () => Promise<number>;
+  /** Turns with each fetch, and rests while no slot is free. */
+  readonly fetching: Pick<Loop, "turn" | "rest">;
 }
 
 export interface WorkerShell {
@@ -123,8 +126,10 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
     await worker.startStalledCheckTimer();
     // Ends when the shell drains, or when another worker has taken this one's place.
     while (!stopping.signal.aborted && worker === current) {
+      if (worker === current) parts.fetching.rest();
       await slots.whenFree(room, stopping.signal);
       if (stopping.signal.aborted) break;
+      if (worker === current) parts.fetching.turn();
       try {
         const token = `${worker.id}:${fetches++}`;
         fetchingSince = performance.now();
@@ -185,6 +190,7 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
     slots,
     async drain() {
       stopping.abort();
+      parts.fetching.rest();
       const deadline = new Promise<void>((resolve) => setTimeout(resolve, options.drainMs).unref());
       await Promise.race([Promise.allSettled([...running.values()].map((each) => each.done)), deadline]);
       clearInterval(extend);

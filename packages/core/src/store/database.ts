@@ -15,6 +15,11 @@ export type DatabaseOptions =
   | {
       readonly kind: "server";
       readonly url: string;
+      /**
+       * Past a pooler that lends connections by the transaction (PgBouncer): the same database, for what needs a connection of
+       * its own. Where this is set, statements through the pooler carry no time limit of their own: it refuses such a setting.
+       */
+      readonly directUrl?: string | null;
       readonly maxConnections: number;
       readonly applicationName: string;
       /** How long one statement may take; null for no end, as a migration needs it. */
@@ -24,9 +29,11 @@ export type DatabaseOptions =
 export interface Database {
   readonly kind: "embedded" | "server";
   readonly db: Db;
-  /** A `pg.Pool` or what looks like one: for BullMQ's Postgres backend and LISTEN. */
+  /** A `pg.Pool` or what looks like one. */
   readonly pool: pg.Pool;
-  /** Connection settings for another pool; null where there is only this one. */
+  /** Whose connections are no pooler's: for LISTEN and for migrations. The same as `pool` where there is no pooler. */
+  readonly sessions: pg.Pool;
+  /** Of such connections, for another pool; null where there is only this one. */
   readonly url: string | null;
   close(): Promise<void>;
 }
@@ -35,6 +42,9 @@ export interface Database {
 const defaultStatementMs = 15_000;
 /** Postgres ends a late statement itself; where even that is not heard, nobody is at the other end of the connection. */
 const silenceMs = 2000;
+
+/** One to listen, one for what is done once at the start. */
+const sessionConnections = 2;
 
 /** Numbers stay numbers (all our bigints are below 2^53) and a date stays the day it is, whatever the time zone. */
 const int8 = 20;
@@ -67,6 +77,7 @@ async function openEmbedded(folder: string | null): Promise<Database> {
     kind: "embedded",
     db,
     pool,
+    sessions: pool,
     url: null,
     close: async () => {
       await db.destroy();
@@ -76,31 +87,57 @@ async function openEmbedded(folder: string | null): Promise<Database> {
 }
 
 async function openServer(options: Extract<DatabaseOptions, { kind: "server" }>): Promise<Database> {
+  const { url, maxConnections } = options;
   const statementMs = options.statementMs === undefined ? defaultStatementMs : options.statementMs;
-  const pool = new pg.Pool({
-    connectionString: options.url,
-    max: options.maxConnections,
+  const directUrl = options.directUrl ?? null;
+  const settings = {
     application_name: options.applicationName,
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 30_000,
-    ...(statementMs !== null && { statement_timeout: statementMs, query_timeout: statementMs + silenceMs }),
     keepAlive: true,
-    types: {
-      getTypeParser: ((oid: number, format?: "text" | "binary") =>
-        oid === int8
-          ? Number
-          : oid === date
-            ? (value: string) => value
-            : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
-    },
+    ...(statementMs !== null && { query_timeout: statementMs + silenceMs }),
+    types: { getTypeParser },
+  };
+  const limits = statementMs === null ? {} : { statement_timeout: statementMs };
+  const pool = createPool({
+    ...settings,
+    ...(directUrl === null && limits),
+    connectionString: url,
+    max: maxConnections,
   });
+  const sessions =
+    directUrl === null
+      ? pool
+      : createPool({ ...settings, ...limits, connectionString: directUrl, max: sessionConnections });
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: guardPool(pool) }) });
+  return {
+    kind: "server",
+    db,
+    pool,
+    sessions,
+    url: directUrl ?? url,
+    close: async () => {
+      await db.destroy();
+      if (sessions !== pool) await sessions.end();
+    },
+  };
+}
+
+function createPool(settings: pg.PoolConfig): pg.Pool {
+  const pool = new pg.Pool(settings);
   // An idle connection that the server ends is replaced by the next query; without a listener it would end the process.
   pool.on("error", () => undefined);
   // And so would one that breaks while a query has it: the query fails by itself.
   pool.on("connect", (client) => void client.on("error", () => undefined));
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: guardPool(pool) }) });
-  return { kind: "server", db, pool, url: options.url, close: () => db.destroy() };
+  return pool;
 }
+
+const getTypeParser = ((oid: number, format?: "text" | "binary") =>
+  oid === int8
+    ? Number
+    : oid === date
+      ? (value: string) => value
+      : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser;
 
 /**
  * Runs as the role by which people reach data: every row it sees is its tenant's. A worker's principal runs as the owner

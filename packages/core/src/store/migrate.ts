@@ -23,11 +23,43 @@ function run(file: string) {
   };
 }
 
-/** @param target a migration's name to go forward or back to; the newest without it. Returns what was done. */
+/** How a database stands to the migrations that this code has. */
+export interface SchemaState {
+  /** This code has them and the database lacks them. */
+  readonly missing: readonly string[];
+  /** The database has them and this code does not: newer code works beside this. */
+  readonly unknown: readonly string[];
+}
+
+/** Reads only, also where nothing was ever migrated. */
+export async function readSchemaState(db: Db): Promise<SchemaState> {
+  const known = Object.keys(await new SqlFiles().getMigrations());
+  const { rows: tables } = await sql<{ name: string | null }>`
+    SELECT to_regclass('kysely_migration')::text AS name`.execute(db);
+  const { rows } =
+    tables[0]?.name == null
+      ? { rows: [] }
+      : await sql<{ name: string }>`SELECT name FROM kysely_migration ORDER BY name`.execute(db);
+  const applied = new Set(rows.map((row) => row.name));
+  return {
+    missing: known.filter((name) => !applied.has(name)),
+    unknown: [...applied].filter((name) => !known.includes(name)),
+  };
+}
+
+/**
+ * Where newer code has migrated further than this one knows, there is nothing to do: migrations expand first, so that both
+ * can work side by side while one takes the other's place.
+ * @param target a migration's name to go forward or back to; the newest without it
+ * @returns what was done
+ */
 export async function migrate(db: Db, target?: string): Promise<readonly string[]> {
+  if (target === undefined && (await isAhead(db))) return [];
   const migrator = new Migrator({ db, provider: new SqlFiles() });
   const { error, results } = target === undefined ? await migrator.migrateToLatest() : await migrator.migrateTo(target);
   if (error !== undefined) {
+    // Newer code may have come while this one waited for its turn.
+    if (target === undefined && (await isAhead(db))) return [];
     const failed = results?.find((result) => result.status === "Error")?.migrationName;
     throw new OuterloopError("store_unavailable", `Migration ${failed ?? "set-up"} failed: ${messageOf(error)}`, {
       cause: error,
@@ -36,6 +68,11 @@ export async function migrate(db: Db, target?: string): Promise<readonly string[
   return (results ?? []).map(
     (result) => `${result.direction === "Up" ? "applied" : "reverted"} ${result.migrationName}`,
   );
+}
+
+async function isAhead(db: Db): Promise<boolean> {
+  const { missing, unknown } = await readSchemaState(db);
+  return missing.length === 0 && unknown.length > 0;
 }
 
 /** Days for which history partitions stand ready: a process that is not restarted makes more in time. */

@@ -1,26 +1,28 @@
 /** `/healthz` (this process lives) and `/readyz` (what it stands on answers): for probes, so without a key. */
+import { createReadiness, isReady } from "@outerloop/core";
 import type { Hono } from "hono";
 import { json, refuseOtherMethods } from "../http/route.ts";
 import type { IngressOptions, IngressParts, RequestState } from "../parts.ts";
 import { version } from "../version.ts";
-import { createReadiness } from "./readiness.ts";
 
 export function mountHealth(
   app: Hono<RequestState>,
-  parts: IngressParts,
+  { db, queue, progress }: IngressParts,
   options: IngressOptions,
   isStopping: () => boolean,
 ): void {
-  const readiness = createReadiness(parts);
-  app.get("/healthz", (c) => {
+  // Goals are accepted without the queue: they are sent when it is back.
+  const readiness = createReadiness({ db, queue, needsQueue: false, isStopping });
+  app.get("/healthz", async (c) => {
     c.set("route", "/healthz");
-    return json({ status: "ok", instance: options.instance, version });
+    const standing = await progress.standing();
+    const of = { instance: options.instance, version };
+    return standing.length === 0 ? json({ status: "ok", ...of }) : json({ status: "stalled", standing, ...of }, 503);
   });
   app.get("/readyz", async (c) => {
     c.set("route", "/readyz");
-    const { ready, parts: states } = await readiness();
-    const status = isStopping() ? "stopping" : ready ? "ready" : "not_ready";
-    return json({ status, parts: states }, status === "ready" ? 200 : 503);
+    const found = await readiness();
+    return json(found, isReady(found) ? 200 : 503);
   });
   for (const path of ["/healthz", "/readyz"]) refuseOtherMethods(app, path, ["GET"]);
 }

@@ -17,7 +17,7 @@ const metric = async (line: string) =>
 async function addTasks(goalId: string, status: string, count: number): Promise<void> {
   await house.parts.database.pool.query(
     `INSERT INTO tasks (id, tenant_id, goal_id, retention, goal_day, key, number, root_id, text, status, due_at)
-     SELECT 't_' || $2 || n, tenant_id, id, retention, goal_day, $2 || n, n, 't_' || $2 || n, 'x', $2, now() - interval '1 minute' FROM goals, generate_series(1, $3) n WHERE id = $1`,
+     SELECT 't_' || id || $2 || n, tenant_id, id, retention, goal_day, $2 || n, n, 't_' || id || $2 || n, 'x', $2, now() - interval '1 minute' FROM goals, generate_series(1, $3) n WHERE id = $1`,
     [goalId, status, count],
   );
 }
@@ -41,6 +41,65 @@ describe("metrics", () => {
     expect(await metric('outerloop_tasks{stage="execute",status="ready"}')).toBe("0");
     for (const stage of ["execute", "reflect"])
       expect(await metric(`outerloop_oldest_ready_task_seconds{stage="${stage}"}`)).toBe("0");
+  });
+
+  test("tell what each stage has to do: what is ready or in work, and nothing that waits", async () => {
+    const load = async () =>
+      Promise.all(
+        ["plan", "execute", "reflect"].map(async (stage) => Number(await metric(`outerloop_load{stage="${stage}"}`))),
+      );
+    const query = (text: string, ...values: unknown[]) => house.parts.database.pool.query(text, values);
+    const [plans, ...others] = await load();
+    expect(others).toEqual([0, 0]);
+    const id = await house.post();
+    expect(await load()).toEqual([plans! + 1, 0, 0]);
+    await query("UPDATE goals SET status = 'planning', plan_wanted = 0, lease_id = 'l_1' WHERE id = $1", id);
+    expect(await load(), "a goal in the hands of a planner").toEqual([plans! + 1, 0, 0]);
+    await query("UPDATE goals SET status = 'running', lease_id = NULL WHERE id = $1", id);
+    expect(await load(), "a goal that needs no plan").toEqual([plans, 0, 0]);
+
+    await addTasks(id, "ready", 4);
+    await addTasks(id, "running", 3);
+    await addTasks(id, "reflecting", 2);
+    await addTasks(id, "waiting", 5);
+    await addTasks(id, "pending", 6);
+    expect(await load()).toEqual([plans, 7, 2]);
+    await query(
+      "UPDATE tasks SET due_at = now() + interval '1 hour' WHERE goal_id = $1 AND key IN ('ready1', 'reflecting1')",
+      id,
+    );
+    expect(await load(), "what is due later").toEqual([plans, 6, 1]);
+    await query("UPDATE tasks SET dispatched_at = now() WHERE goal_id = $1 AND key IN ('ready2', 'running2')", id);
+    await query(
+      "UPDATE tasks SET lease_id = 'l_1', due_at = now() + interval '1 hour' WHERE goal_id = $1 AND key = 'running2'",
+      id,
+    );
+    expect(await load(), "what lies on its queue, and what is in work").toEqual([plans, 6, 1]);
+    await query("UPDATE goals SET status = 'paused', paused_from = 'running' WHERE id = $1", id);
+    expect(await load(), "a paused goal").toEqual([plans, 0, 0]);
+    await expect(query("SELECT outerloop_load('dream')")).rejects.toThrow(/dream is no stage/);
+  });
+
+  test("of a stage's work may be asked in SQL only by who was allowed to", async () => {
+    const { rows } = await house.parts.database.pool.query(
+      "SELECT has_function_privilege('outerloop_api', 'outerloop_load(text)', 'EXECUTE') AS may",
+    );
+    expect(rows).toEqual([{ may: false }]);
+  });
+
+  test("tell who is there to work", async () => {
+    for (const [id, service, expires] of [
+      ["l_a", "executor", "1 minute"],
+      ["l_b", "executor", "1 minute"],
+      ["l_c", "executor", "-1 second"],
+      ["l_d", "embedded", "1 minute"],
+    ])
+      await house.parts.database.pool.query(
+        "INSERT INTO leases (id, service, host, pid, expires_at) VALUES ($1, $2, 'h', 1, clock_timestamp() + $3::interval)",
+        [id, service, expires],
+      );
+    expect(await metric('outerloop_workers{service="executor"}')).toBe("3");
+    expect(await metric('outerloop_workers{service="planner"}')).toBe("1");
   });
 
   test("are told also while the queue is away, and say that it is", async () => {
@@ -127,17 +186,44 @@ describe("health", () => {
     });
   });
 
-  test("readiness names each part, and is 503 when one is away, without saying why to everybody", async () => {
-    expect((await house.call("/readyz")).status).toBe(200);
-    vi.spyOn(house.parts.queue, "ping").mockRejectedValue(new Error("connect ECONNREFUSED 10.0.0.7"));
-    const response = await house.call("/readyz", { key: null });
+  test("a loop that stands still is named, and the process counts as dead", async () => {
+    vi.spyOn(house.parts.progress, "standing").mockResolvedValueOnce([{ loop: "reconciler", ms: 180_000 }]);
+    const response = await house.call("/healthz", { key: null });
     expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({
+      status: "stalled",
+      standing: [{ loop: "reconciler", ms: 180_000 }],
+      instance: "test",
+    });
+  });
+
+  test("goals are taken without the queue, so it is ready; it says which part is away, not why", async () => {
+    expect(await (await house.call("/readyz")).json()).toMatchObject({ status: "ready" });
+    const ping = vi.spyOn(house.parts.queue, "ping").mockRejectedValue(new Error("connect ECONNREFUSED 10.0.0.7"));
+    const response = await house.call("/readyz", { key: null });
+    ping.mockRestore();
+    expect(response.status).toBe(200);
     const text = await response.text();
     expect(JSON.parse(text)).toMatchObject({
-      status: "not_ready",
+      status: "degraded",
       parts: { postgres: { state: "up" }, queue: { state: "away" } },
     });
     expect(text).not.toContain("10.0.0.7");
-    expect((await house.call("/healthz")).status).toBe(200);
+  });
+
+  test("without Postgres it is not ready", async () => {
+    const connect = vi.spyOn(house.parts.database.pool, "connect").mockRejectedValue(new Error("away") as never);
+    const response = await house.call("/readyz", { key: null });
+    connect.mockRestore();
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ status: "not_ready", parts: { postgres: { state: "away" } } });
+  });
+
+  test("once it stops it takes no new work", async () => {
+    await using stopping = await openHouse();
+    stopping.app.stop();
+    const response = await stopping.call("/readyz", { key: null });
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ status: "stopping" });
   });
 });

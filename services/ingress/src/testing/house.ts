@@ -3,6 +3,7 @@ import {
   createId,
   createLogger,
   createMetrics,
+  createProgress,
   openEventBus,
   defaultTenant,
   ensureAdminKey,
@@ -47,7 +48,7 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
   await migrate(db);
   await ensurePartitions(db);
   const queue = await openQueueBackend(database, {
-    redisUrl: null,
+    redis: null,
     keepCompleted: 100,
     keepFailed: 100,
     prefix: "test",
@@ -79,6 +80,7 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
     bus,
     models: { describe: () => [] } as unknown as IngressParts["models"],
     metrics: createMetrics(),
+    progress: createProgress(60_000),
     createId,
     send,
     dispatch: async (tenantId) => send(await dispatchDue<DueJob>(db, tenantId, 500, 64)),

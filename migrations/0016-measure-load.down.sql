@@ -1,0 +1,1 @@
+DROP FUNCTION outerloop_load(text);

@@ -1,0 +1,44 @@
+import type { Command } from "commander";
+import { messageOf, OuterloopError } from "@outerloop/core/domain";
+import { UserError } from "../exit.ts";
+import type { Context } from "./context.ts";
+import { duration } from "./option-values.ts";
+
+interface MigrateFlags {
+  readonly wait?: boolean;
+  /** Milliseconds. */
+  readonly timeout?: number;
+}
+
+const defaultTimeoutMs = 300_000;
+
+/** `migrate`: brings the database that DATABASE_URL names up to this version, or waits until somebody did. */
+export function addMigrate(program: Command, context: Context): void {
+  program
+    .command("migrate")
+    .description("bring the database up to this version, before services start that may not (OUTERLOOP_MIGRATE=false)")
+    .option("--wait", "change nothing; wait until the database is up to this version")
+    .option("--timeout <time>", "how long to wait, such as 90s or 10m (5m)", duration)
+    .action(async (flags: MigrateFlags) => {
+      // The runtime's code is heavy, and only this command needs it.
+      const { awaitSchema, readConfig, upgradeSchema } = await import("@outerloop/core");
+      try {
+        const config = readConfig(context.env, context.cwd);
+        if (flags.wait === true) {
+          await awaitSchema(config, flags.timeout ?? defaultTimeoutMs, (what) => context.err.write(`${what}\n`));
+          return context.print("The database is up to date.");
+        }
+        const done = await upgradeSchema(config);
+        context.print(...(done.length === 0 ? ["The database is up to date."] : done));
+      } catch (thrown) {
+        throw thrown instanceof OuterloopError || isConnectionFailure(thrown)
+          ? new UserError(messageOf(thrown))
+          : thrown;
+      }
+    });
+}
+
+/** As when a password is wrong or a database is missing: Postgres says it well enough. */
+function isConnectionFailure(thrown: unknown): boolean {
+  return thrown instanceof Error && "severity" in thrown;
+}

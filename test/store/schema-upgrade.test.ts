@@ -1,0 +1,75 @@
+/** What `outerloop migrate` and a service that may not migrate find in a database: nothing, something older, something newer. */
+import { awaitSchema, openDatabase, readConfig, readSchemaState, upgradeSchema, type Database } from "@outerloop/core";
+import { sql } from "kysely";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { endProcesses, isReady, startProcess } from "../support/processes.ts";
+import { cloneDatabase, describeWithServers, redisDatabase } from "../support/servers.ts";
+
+describeWithServers("the schema", () => {
+  let env: Record<string, string>;
+  let database: Database;
+
+  beforeEach(async () => {
+    const { url } = await cloneDatabase();
+    env = {
+      DATABASE_URL: url,
+      REDIS_URL: await redisDatabase(),
+      OUTERLOOP_MIGRATE: "false",
+      OUTERLOOP_API_KEY: "ol_x",
+    };
+    database = await openDatabase({ kind: "server", url, maxConnections: 2, applicationName: "test-schema" });
+  });
+  afterEach(async () => {
+    await endProcesses();
+    await database.close();
+  });
+  const empty = async () =>
+    void (await sql.raw("DROP SCHEMA public CASCADE; CREATE SCHEMA public").execute(database.db));
+  const start = () => startProcess("planner", "services/planner/src/main.ts", env);
+
+  test("of an empty database is waited for until somebody has brought it up to date", async () => {
+    await empty();
+    const config = readConfig(env);
+    await expect(awaitSchema(config, 0, () => undefined)).rejects.toThrow(
+      /Waited 0 s\. The database lacks migrations 0001-create-tenants to \S+\. Apply what is missing: outerloop migrate/,
+    );
+    const told = Promise.withResolvers<string>();
+    const waiting = awaitSchema(config, 60_000, told.resolve);
+    expect(await told.promise).toMatch(/lacks migrations/);
+    const done = await upgradeSchema(config);
+    expect(done[0]).toBe("applied 0001-create-tenants");
+    expect(done.every((line) => line.startsWith("applied "))).toBe(true);
+    await waiting;
+    expect(await upgradeSchema(config)).toEqual([]);
+    expect(await readSchemaState(database.db)).toEqual({ missing: [], unknown: [] });
+  });
+
+  test("may be brought up to date by several at once", async () => {
+    await empty();
+    const config = readConfig({ ...env, REDIS_URL: "" });
+    const done = await Promise.all([upgradeSchema(config), upgradeSchema(config), upgradeSchema(config)]);
+    expect(done.filter((lines) => lines.length > 0)).toHaveLength(1);
+  });
+
+  test("that is behind stops a service that may not migrate, with what to do", async () => {
+    await empty();
+    const child = start();
+    expect(await child.exited).toBe(1);
+    expect(child.text()).toMatch(/planner: The database lacks migrations .* outerloop migrate/);
+    expect(await readSchemaState(database.db)).toMatchObject({ unknown: [] });
+  });
+
+  test("that newer code has migrated further stops nobody, whether it may migrate or not", async () => {
+    await sql`INSERT INTO kysely_migration (name, timestamp) VALUES ('9999-of-the-future', now()::text)`.execute(
+      database.db,
+    );
+    expect(await upgradeSchema(readConfig(env))).toEqual([]);
+    for (const may of ["true", "false"]) {
+      env["OUTERLOOP_MIGRATE"] = may;
+      const child = start();
+      await child.until(isReady, "it was ready");
+      child.kill("SIGTERM");
+      expect(await child.exited).toBe(0);
+    }
+  });
+});
