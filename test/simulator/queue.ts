@@ -15,6 +15,8 @@ interface ModelJob {
 interface Lane {
   jobs: Map<string, ModelJob>;
   waiting: string[];
+  /** Whether who waits is told of what lies there: BullMQ's marker, which a failover may lose. */
+  announced: boolean;
   readonly fetches: {
     readonly actor: Actor | null;
     readonly take: (job: ModelJob | undefined) => void;
@@ -30,6 +32,8 @@ export interface QueueFaults {
   /** Of a job that goes somewhere into the line. */
   reorders: number;
   delays: number;
+  /** Of a job that nobody who waits is told of. */
+  unannounced: number;
 }
 
 const fetchMs = 5000;
@@ -47,7 +51,7 @@ export interface ModelQueue {
 
 export function createModelQueue(world: World, random: Random, weather: Weather, faults: QueueFaults): ModelQueue {
   const lanes = Object.fromEntries(
-    names.map((name) => [name, { jobs: new Map(), waiting: [], fetches: [] } as Lane]),
+    names.map((name) => [name, { jobs: new Map(), waiting: [], announced: false, fetches: [] } as Lane]),
   ) as unknown as Record<QueueName, Lane>;
   const broken = () => new Error("Connection is closed.");
   const call = <Reply>(answer: () => Reply) => callOver(world, random, weather, answer, broken);
@@ -60,6 +64,7 @@ export function createModelQueue(world: World, random: Random, weather: Weather,
       if (random.chance(faults.reorders)) lane.waiting.splice(random.int(0, lane.waiting.length), 0, job.id);
       else if (front) lane.waiting.unshift(job.id);
       else lane.waiting.push(job.id);
+      if (!random.chance(faults.unannounced)) lane.announced = true;
       serve(lane);
     };
     if (random.chance(faults.delays)) world.after(random.int(1, 5000), null, enqueue);
@@ -67,23 +72,33 @@ export function createModelQueue(world: World, random: Random, weather: Weather,
   }
 
   function serve(lane: Lane): void {
-    while (lane.waiting.length > 0) {
+    while (lane.announced && lane.waiting.length > 0) {
       // Sockets of processes that died are still there for a while: what they are handed is lost with them.
       const fetch = lane.fetches.shift();
       if (fetch === undefined) return;
-      if (!fetch.open) continue;
-      const id = lane.waiting.shift()!;
-      const job = lane.jobs.get(id);
-      if (job === undefined) {
-        lane.fetches.unshift(fetch);
-        continue;
-      }
-      fetch.open = false;
+      if (fetch.open) hand(lane, fetch);
+    }
+  }
+
+  /** The next job, if one lies there; who takes one announces the rest. */
+  function hand(lane: Lane, fetch: Lane["fetches"][number]): void {
+    fetch.open = false;
+    const job = nextJob(lane);
+    if (job !== undefined) {
       job.state = "active";
       job.lockedUntil = world.now + lockMs;
-      if (random.chance(faults.duplicates)) lane.waiting.push(id);
-      world.after(random.int(0, 3), fetch.actor, () => fetch.take(job));
+      if (random.chance(faults.duplicates)) lane.waiting.push(job.id);
     }
+    lane.announced = lane.waiting.length > 0;
+    world.after(random.int(0, 3), fetch.actor, () => fetch.take(job));
+  }
+
+  function nextJob(lane: Lane): ModelJob | undefined {
+    for (let id = lane.waiting.shift(); id !== undefined; id = lane.waiting.shift()) {
+      const job = lane.jobs.get(id);
+      if (job !== undefined) return job;
+    }
+    return undefined;
   }
 
   function finish(lane: Lane, job: ModelJob, token: string, state: "completed" | "failed"): void {
@@ -140,7 +155,7 @@ export function createModelQueue(world: World, random: Random, weather: Weather,
           else failStalled(lane);
         }, lockMs);
       },
-      getNextJob: (token: string) =>
+      getNextJob: (token: string, { block }: { block: boolean }) =>
         new Promise<unknown>((resolve, reject) => {
           if (closed) return resolve(undefined);
           if (weather.awayUntil > world.now) return void world.after(500, currentActor(), () => reject(broken()));
@@ -153,6 +168,7 @@ export function createModelQueue(world: World, random: Random, weather: Weather,
             },
           };
           fetches.push(fetch);
+          if (!block) return void world.after(random.int(0, 2), null, () => fetch.open && hand(lane, fetch));
           lane.fetches.push(fetch);
           world.after(fetchMs, currentActor(), () => {
             if (!fetch.open) return;
@@ -174,12 +190,14 @@ export function createModelQueue(world: World, random: Random, weather: Weather,
       fetchMs,
       queues: { plan: queueOf(lanes.plan), execute: queueOf(lanes.execute), reflect: queueOf(lanes.reflect) },
       createWorker,
+      ping: () => call(() => undefined),
       dropWorker: (worker: { close(): Promise<void> }) => void worker.close(),
     }),
     flush() {
       for (const name of names) {
         lanes[name].jobs = new Map();
         lanes[name].waiting = [];
+        lanes[name].announced = false;
       }
     },
   };

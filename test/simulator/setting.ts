@@ -82,7 +82,7 @@ export function drawFaults(
   Object.assign(queueFaults, { reorders: some([0, 0.3]), delays: some([0, 0.1]) });
   weather.slow = some([0, 0.05]);
   weather.slowMs = some([100, 3000]);
-  Object.assign(queueFaults, { drops: some([0, 0, 0.1]), duplicates: some([0, 0.1]) });
+  Object.assign(queueFaults, { drops: some([0, 0, 0.1]), duplicates: some([0, 0.1]), unannounced: some([0, 0.2]) });
   weather.lostRequests = some([0, 0.01, 0.05]);
   weather.lostReplies = some([0, 0.01, 0.05]);
   queueWeather.lostRequests = some([0, 0.02]);

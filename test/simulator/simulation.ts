@@ -174,7 +174,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
 
   const weather: Weather = fairWeather();
   const queueWeather: Weather = fairWeather();
-  const queueFaults = { drops: 0, duplicates: 0, reorders: 0, delays: 0 };
+  const queueFaults = { drops: 0, duplicates: 0, reorders: 0, delays: 0, unannounced: 0 };
   const providerFaults = { away: 0, fatal: 0, malformed: 0 };
   const outsideFaults = { refusals: 0, silences: 0, hangs: 0 };
   drawFaults(random, weather, queueWeather, queueFaults, providerFaults, outsideFaults);

@@ -10,11 +10,12 @@ const shells: WorkerShell[] = [];
 afterEach(() => Promise.all(shells.splice(0).map((shell) => shell.drain())));
 
 /** A queue whose workers fetch as these say, one after the other; each may never answer. */
-function queueOf(fetches: readonly (() => Promise<QueueJob | undefined>)[]) {
+function queueOf(fetches: readonly ((token: string, options: { block: boolean }) => Promise<QueueJob | undefined>)[]) {
   const created: JobWorker[] = [];
   const dropped: JobWorker[] = [];
-  const backend: WorkerParts["backend"] = {
+  const backend: { -readonly [Name in keyof WorkerParts["backend"]]: WorkerParts["backend"][Name] } = {
     fetchMs: 1_000_000,
+    ping: async () => undefined,
     createWorker() {
       const fetch = fetches[created.length]!;
       const worker = {
@@ -113,4 +114,38 @@ test("a worker whose fetches return is not deaf, however long the work of others
   start(backend, async () => 1_000_000);
   await expect.poll(() => fetched, { timeout: 5000 }).toBeGreaterThan(50);
   expect(created).toHaveLength(1);
+});
+
+test("a worker that never gets its connections while work lies on its queue is replaced too", async () => {
+  const { backend, created } = queueOf([never, jobOnce()]);
+  const { createWorker } = backend;
+  backend.createWorker = (name) =>
+    Object.assign(createWorker(name), created.length === 1 ? { waitUntilReady: never } : {});
+  expect(await start(backend, async () => deafMs + 1).claimed).toBe("g_1");
+});
+
+test("no worker is replaced while the queue does not answer", async () => {
+  const { backend, created } = queueOf([never, jobOnce()]);
+  let asked = 0;
+  backend.ping = async () => {
+    asked += 1;
+    if (asked < 4) throw new Error("away");
+  };
+  expect(await start(backend, async () => deafMs + 1).claimed).toBe("g_1");
+  expect(asked).toBe(4);
+  expect(created).toHaveLength(2);
+});
+
+test("a job that nothing announces is found by who waited in vain", async () => {
+  const job = await jobOnce()();
+  let waited = 0;
+  const { backend } = queueOf([
+    async (_token, { block }) => {
+      if (!block) return job;
+      waited += 1;
+      return waited === 1 ? undefined : never();
+    },
+  ]);
+  expect(await start(backend, async () => 0).claimed).toBe("g_1");
+  expect(waited).toBe(1);
 });

@@ -8,6 +8,8 @@
  * - Losing a job's lock ends nothing (W8); it is counted.
  * - A worker whose fetch never returns hears of no job any more, and no error says so. It is told by the work that lies on
  *   its queue untaken while it has free slots, and gets new connections.
+ * - BullMQ wakes who waits by a marker beside the jobs. After a failover the jobs may be there without it, so whoever has waited
+ *   in vain looks once without waiting.
  */
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
@@ -41,7 +43,7 @@ export interface WorkerShellOptions {
 }
 
 export interface WorkerParts {
-  readonly backend: Pick<QueueBackend, "createWorker" | "dropWorker" | "fetchMs">;
+  readonly backend: Pick<QueueBackend, "createWorker" | "dropWorker" | "fetchMs" | "ping">;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, "lostLocks" | "deafWorkers">;
   /** How long the oldest of what was sent to this queue has lain there untaken. */
@@ -122,8 +124,11 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
   }
 
   async function loop(worker: JobWorker): Promise<void> {
+    // To connect may take for ever as well.
+    fetchingSince = performance.now();
     await worker.waitUntilReady();
     await worker.startStalledCheckTimer();
+    let block = true;
     // Ends when the shell drains, or when another worker has taken this one's place.
     while (!stopping.signal.aborted && worker === current) {
       if (worker === current) parts.fetching.rest();
@@ -133,9 +138,10 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
       try {
         const token = `${worker.id}:${fetches++}`;
         fetchingSince = performance.now();
-        const job = await worker.getNextJob(token);
+        const job = await worker.getNextJob(token, { block });
         // A job that comes to a worker which was given up is worked on like any other: its claim decides.
         if (worker === current) fetchingSince = null;
+        block = job !== undefined || !block;
         if (job?.id === undefined) continue;
         const id = job.id;
         failpoint("job.fetched");
@@ -166,7 +172,10 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
   let listening = false;
   async function replaceIfDeaf(): Promise<void> {
     const isStuck = () => fetchingSince !== null && performance.now() - fetchingSince > deafMs && slots.free > 0;
-    if (!isStuck() || (await parts.oldestSentMs()) < deafMs || !isStuck() || stopping.signal.aborted) return;
+    if (!isStuck() || (await parts.oldestSentMs()) < deafMs) return;
+    // While the queue is away new connections would hear as little.
+    await backend.ping();
+    if (!isStuck() || stopping.signal.aborted) return;
     log.warn({ event: "worker_deaf", queue: options.queue, fetchMs: Math.round(performance.now() - fetchingSince!) });
     metrics.deafWorkers.inc({ queue: options.queue });
     const deaf = current;
