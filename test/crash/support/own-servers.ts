@@ -12,6 +12,7 @@ import { freePort } from "../../../scripts/servers/process.mjs";
 
 export interface OwnServer {
   readonly url: string;
+  readonly port: number;
   readonly folder: string;
   /** Of its first process, while it runs. */
   pid(): number;
@@ -75,6 +76,7 @@ export async function startOwnPostgres(
   };
   return own({
     url,
+    port,
     folder,
     serves,
     spawn: () => spawn(join(found.bin, "postgres"), args, { ...owner, cwd: "/", stdio: "ignore" }),
@@ -83,32 +85,33 @@ export async function startOwnPostgres(
   });
 }
 
+/** Fit for queues, in memory alone unless `settings`, as in its configuration file, say otherwise; with a password. */
 export async function startOwnRedis(settings: Readonly<Record<string, string>> = {}): Promise<OwnServer> {
+  return startRedisProgram({ "maxmemory-policy": "noeviction", appendonly: "no", save: '""', ...settings }, []);
+}
+
+/** @param lines of its configuration file that may repeat a word */
+export async function startOwnSentinel(lines: readonly string[], password: string): Promise<OwnServer> {
+  return startRedisProgram({ requirepass: password }, ["--sentinel"], lines);
+}
+
+async function startRedisProgram(
+  settings: Readonly<Record<string, string>>,
+  args: readonly string[],
+  lines: readonly string[] = [],
+): Promise<OwnServer> {
   const program = findRedis();
   if (program === undefined) throw new Error("there is no Valkey or Redis on this machine");
   const folder = mkdtempSync(join(tmpdir(), "outerloop-redis-"));
   const port = await freePort();
-  const password = randomBytes(12).toString("hex");
-  const url = `redis://:${password}@127.0.0.1:${port}/0`;
-  const all = {
-    port: String(port),
-    bind: "127.0.0.1",
-    dir: folder,
-    requirepass: password,
-    "maxmemory-policy": "noeviction",
-    appendonly: "no",
-    save: '""',
-    ...settings,
-  };
+  const { requirepass = randomBytes(12).toString("hex"), ...rest } = settings;
+  const url = `redis://:${requirepass}@127.0.0.1:${port}`;
+  const all = { port: String(port), bind: "127.0.0.1", dir: folder, requirepass, ...rest };
   const file = join(folder, "server.conf");
   mkdirSync(folder, { recursive: true });
-  writeFileSync(
-    file,
-    Object.entries(all)
-      .map(([key, value]) => `${key} ${value}`)
-      .join("\n"),
-    { mode: 0o600 },
-  );
+  writeFileSync(file, [...Object.entries(all).map(([key, value]) => `${key} ${value}`), ...lines].join("\n"), {
+    mode: 0o600,
+  });
   const serves = async () => {
     const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
     client.on("error", () => undefined);
@@ -123,22 +126,24 @@ export async function startOwnRedis(settings: Readonly<Record<string, string>> =
   };
   return own({
     url,
+    port,
     folder,
     serves,
-    spawn: () => spawn(program, [file], { cwd: "/", stdio: "ignore" }),
+    spawn: () => spawn(program, [file, ...args], { cwd: "/", stdio: "ignore" }),
     crash: (child) => void child.kill("SIGKILL"),
   });
 }
 
 interface Parts {
   readonly url: string;
+  readonly port: number;
   readonly folder: string;
   readonly serves: () => Promise<boolean>;
   readonly spawn: () => ChildProcess;
   readonly crash: (child: ChildProcess) => void;
 }
 
-async function own({ url, folder, serves, spawn: spawnOne, crash }: Parts): Promise<OwnServer> {
+async function own({ url, port, folder, serves, spawn: spawnOne, crash }: Parts): Promise<OwnServer> {
   let child: ChildProcess | undefined;
   const ended = (each: ChildProcess) =>
     new Promise<void>((resolve) =>
@@ -146,6 +151,7 @@ async function own({ url, folder, serves, spawn: spawnOne, crash }: Parts): Prom
     );
   const server: OwnServer = {
     url,
+    port,
     folder,
     pid() {
       if (child?.pid === undefined) throw new Error(`the server of ${folder} does not run`);
