@@ -33,6 +33,26 @@ async function installChosen(options) {
   );
 }
 
+/** Installs packages, those of Debian 13 also on Debian 12; starts no daemon. Throws with apt's last lines where it can't. */
+export async function installPackages(packages) {
+  const options = addTrixie() ? ["-t", "trixie"] : [];
+  await aptGet(["update", "-qq"]);
+  await withoutStartingServices(() =>
+    aptGet(["install", "-y", "-qq", "--no-install-recommends", ...options, ...packages]),
+  );
+}
+
+/** As `installPackages`, but unpacked into a folder: nothing of the machine changes. */
+export async function unpackPackages(packages, folder) {
+  const options = addTrixie() ? ["-t", "trixie"] : [];
+  await aptGet(["update", "-qq"]);
+  await aptGet(["download", "-qq", ...options, ...packages], folder);
+  for (const name of fs.readdirSync(folder).filter((each) => each.endsWith(".deb"))) {
+    execFileSync("dpkg", ["-x", name, "."], { cwd: folder });
+    fs.rmSync(`${folder}/${name}`);
+  }
+}
+
 function choosePackages() {
   const names = execFileSync(
     "apt-cache",
@@ -107,9 +127,10 @@ async function withoutStartingServices(work) {
   }
 }
 
-async function aptGet(args) {
+async function aptGet(args, cwd = "/") {
   // Another apt may be at work, such as a machine's nightly upgrade.
   const child = spawn("apt-get", ["-o", "DPkg::Lock::Timeout=300", ...args], {
+    cwd,
     env: environment,
     stdio: ["ignore", "pipe", "pipe"],
   });

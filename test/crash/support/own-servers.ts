@@ -33,11 +33,7 @@ export async function startOwnPostgres(
 ): Promise<OwnServer> {
   const found = findPostgres();
   if (found === undefined) throw new Error("there is no PostgreSQL with pgvector on this machine");
-  // Postgres refuses to run as root; its package has made a user for it.
-  const owner =
-    process.getuid?.() === 0
-      ? { uid: Number(execFileSync("id", ["-u", "postgres"])), gid: Number(execFileSync("id", ["-g", "postgres"])) }
-      : {};
+  const owner = serverOwner();
   const data = join(folder, "data");
   if (owner.uid !== undefined) execFileSync("chown", ["postgres", folder]);
   chmodSync(folder, 0o700);
@@ -62,26 +58,79 @@ export async function startOwnPostgres(
     ...settings,
   };
   const args = ["-D", data, ...Object.entries(all).flatMap(([key, value]) => ["-c", `${key}=${value}`])];
-  const serves = async () => {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1000 });
-    try {
-      await client.connect();
-      await client.query("SELECT 1");
-      return true;
-    } catch {
-      return false;
-    } finally {
-      await client.end().catch(() => undefined);
-    }
-  };
   return own({
     url,
     port,
     folder,
-    serves,
+    serves: () => answersSql(url),
     spawn: () => spawn(join(found.bin, "postgres"), args, { ...owner, cwd: "/", stdio: "ignore" }),
     // Immediate: no checkpoint, every backend at once; the next start recovers from the log.
     crash: (child) => void child.kill("SIGQUIT"),
+  });
+}
+
+/** Postgres and PgBouncer refuse to run as root; the package of Postgres has made a user for it. */
+function serverOwner(): { readonly uid?: number; readonly gid?: number } {
+  if (process.getuid?.() !== 0) return {};
+  return { uid: Number(execFileSync("id", ["-u", "postgres"])), gid: Number(execFileSync("id", ["-g", "postgres"])) };
+}
+
+async function answersSql(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1000 });
+  try {
+    await client.connect();
+    await client.query("SELECT 1");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** In transaction mode before this Postgres. */
+export async function startOwnPgBouncer(
+  program: string,
+  postgres: OwnServer,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<OwnServer> {
+  const folder = mkdtempSync(join(tmpdir(), "outerloop-pgbouncer-"));
+  const port = await freePort();
+  const { username } = new URL(postgres.url);
+  const file = join(folder, "pgbouncer.ini");
+  const users = join(folder, "users.txt");
+  const all = {
+    listen_addr: "127.0.0.1",
+    listen_port: String(port),
+    unix_socket_dir: "",
+    auth_type: "trust",
+    auth_file: users,
+    admin_users: username,
+    pool_mode: "transaction",
+    max_client_conn: "500",
+    ...settings,
+  };
+  writeFileSync(users, `"${username}" ""\n`);
+  writeFileSync(
+    file,
+    [
+      "[databases]",
+      `* = host=127.0.0.1 port=${postgres.port}`,
+      "[pgbouncer]",
+      ...Object.entries(all).map(([key, value]) => `${key} = ${value}`),
+    ].join("\n"),
+  );
+  const owner = serverOwner();
+  if (owner.uid !== undefined) execFileSync("chown", ["-R", "postgres", folder]);
+  const url = new URL(postgres.url);
+  url.port = String(port);
+  return own({
+    url: url.href,
+    port,
+    folder,
+    serves: () => answersSql(url.href),
+    spawn: () => spawn(program, [file], { ...owner, cwd: "/", stdio: "ignore" }),
+    crash: (child) => void child.kill("SIGKILL"),
   });
 }
 

@@ -1,0 +1,10 @@
+export interface Programs<Name extends string = string> {
+  readonly title: string;
+  readonly names: readonly Name[];
+}
+export const pgBouncer: Programs<"pgbouncer">;
+export function howToInstall(programs: Programs): string;
+export function findPrograms<Name extends string>(programs: Programs<Name>): Readonly<Record<Name, string>> | undefined;
+export function ensurePrograms<Name extends string>(
+  programs: Programs<Name>,
+): Promise<Readonly<Record<Name, string>> | undefined>;
