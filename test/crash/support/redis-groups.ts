@@ -10,7 +10,7 @@ export interface RedisGroup {
   readonly env: Readonly<Record<string, string>>;
   /** Kills a master and resolves when another server has taken its place. */
   killMaster(): Promise<void>;
-  /** Starts what was killed, which then follows the new master. */
+  /** Starts what was killed, and resolves when it follows the new master with all that this has. */
   startKilled(): Promise<void>;
   close(): Promise<void>;
 }
@@ -68,7 +68,10 @@ export async function startSentinelGroup(): Promise<RedisGroup> {
         await killed.kill();
         await until(async () => (await masterPort()) !== before, "the sentinels chose another master");
       },
-      startKilled: async () => killed?.start(),
+      startKilled: async () => {
+        await killed!.start();
+        await until(() => isReplica(killed!), "what was killed follows the new master");
+      },
       close,
     };
   } catch (thrown) {
@@ -115,10 +118,8 @@ export async function startClusterGroup(): Promise<RedisGroup> {
       const id = await ask(masters[index]!, (client) => client.call("CLUSTER", "MYID"));
       await ask(replica, (client) => client.call("CLUSTER", "REPLICATE", String(id)));
     }
-    const isLinked = async (replica: OwnServer) =>
-      /master_link_status:up/.test(await ask(replica, (client) => client.info("replication")));
     await until(
-      async () => (await Promise.all(servers.slice(3).map(isLinked))).every(Boolean),
+      async () => (await Promise.all(servers.slice(3).map(isReplica))).every(Boolean),
       "every master has its replica",
     );
     let killed: OwnServer | undefined;
@@ -150,13 +151,20 @@ export async function startClusterGroup(): Promise<RedisGroup> {
           return now !== before && /cluster_state:ok/.test(info);
         }, "the replica took its master's place");
       },
-      startKilled: async () => killed?.start(),
+      startKilled: async () => {
+        await killed!.start();
+        await until(() => isReplica(killed!), "what was killed follows the new master");
+      },
       close,
     };
   } catch (thrown) {
     await close();
     throw thrown;
   }
+}
+
+async function isReplica(server: OwnServer): Promise<boolean> {
+  return /master_link_status:up/.test(await ask(server, (client) => client.info("replication")));
 }
 
 function secret(): string {
