@@ -3,6 +3,8 @@ export interface Programs<Name extends string = string> {
   readonly names: readonly Name[];
 }
 export const pgBouncer: Programs<"pgbouncer">;
+export const prometheus: Programs<"promtool" | "prometheus">;
+export const kubectl: Programs<"kubectl">;
 export function howToInstall(programs: Programs): string;
 export function findPrograms<Name extends string>(programs: Programs<Name>): Readonly<Record<Name, string>> | undefined;
 export function ensurePrograms<Name extends string>(

@@ -19,6 +19,24 @@ import { devServersPath } from "./paths.mjs";
 /** PgBouncer refuses to run as root, so it lies where others may reach it. */
 export const pgBouncer = { title: "PgBouncer", names: ["pgbouncer"], packages: ["pgbouncer"], install: true };
 
+/** Debian 12 has 2.42, which was built without the discovery of Kubernetes and so refuses its configuration. */
+export const prometheus = {
+  title: "Prometheus",
+  names: ["promtool", "prometheus"],
+  oldest: { args: ["--version"], version: [2, 45] },
+  packages: ["promtool", "prometheus"],
+  install: false,
+};
+
+/** Renders manifests with the kustomize in it, and speaks to no cluster. Debian 12 has 1.20, which knows no components. */
+export const kubectl = {
+  title: "kubectl",
+  names: ["kubectl"],
+  oldest: { args: ["version", "--client"], version: [1, 27] },
+  packages: ["kubectl"],
+  install: false,
+};
+
 /** What to do on a machine where they are missing and can't be installed from here. */
 export function howToInstall({ title, oldest, packages }) {
   const version = oldest === undefined ? "" : ` ${oldest.version.join(".")}+`;
