@@ -3,20 +3,18 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe } from "vitest";
-import {
-  ensurePrometheus,
-  howToInstallPrometheus,
-  type PrometheusPrograms,
-} from "../../../scripts/servers/prometheus.mjs";
+import { ensurePrograms, howToInstall, prometheus } from "../../../scripts/servers/programs.mjs";
 import { notRun } from "../../support/servers.ts";
 
 export const infraPath = fileURLToPath(new URL("../../../infra/", import.meta.url));
 
-const programs = await ensurePrometheus();
+export type PrometheusPrograms = Readonly<Record<"prometheus" | "promtool", string>>;
+
+const programs = await ensurePrograms(prometheus);
 
 /** Registers a suite that needs them; where they can be neither found nor installed it is told as not run. */
 export function describeWithPrometheus(title: string, body: (programs: PrometheusPrograms) => void): void {
-  if (programs === undefined) notRun(title, `Prometheus with promtool not found: ${howToInstallPrometheus}`);
+  if (programs === undefined) notRun(title, `Prometheus with promtool not found: ${howToInstall(prometheus)}`);
   else describe(title, () => body(programs));
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
-import type { PrometheusPrograms } from "../../../scripts/servers/prometheus.mjs";
+import type { PrometheusPrograms } from "./programs.ts";
 import { infraPath } from "./programs.ts";
 
 const sampleSchema = z.object({
