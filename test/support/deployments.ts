@@ -21,8 +21,13 @@ export interface Deployment {
   readonly env: Readonly<Record<string, string>>;
   /** The running processes by name: `embedded`, or `ingress`, `planner`, `executor-1`, `reflector`. */
   readonly processes: Map<string, ServiceProcess>;
-  /** Starts one more, or one again after it was killed. */
-  start(service: string, name?: string, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
+  /** Starts one more, or one again after it was killed. `checkout`: from another one than the deployment's. */
+  start(
+    service: string,
+    name?: string,
+    env?: Readonly<Record<string, string>>,
+    checkout?: string,
+  ): Promise<ServiceProcess>;
   /** SIGTERM to all; resolves with how each ended. */
   stop(): Promise<readonly (number | NodeJS.Signals)[]>;
 }
@@ -33,6 +38,8 @@ export interface DeploymentOptions {
   readonly executors?: number;
   /** Starts nothing but ingress. */
   readonly onlyIngress?: boolean;
+  /** Whose code runs, where it is not this one's. */
+  readonly checkout?: string;
   /** What a process reaches the servers by, where that is not directly. */
   readonly through?: (env: {
     readonly databaseUrl: string;
@@ -58,8 +65,8 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
     Object.assign(env, await options.through({ databaseUrl, redisUrl: env["REDIS_URL"] ?? "" }));
 
   const processes = new Map<string, ServiceProcess>();
-  const start: Deployment["start"] = async (service, name = service, extra = {}) => {
-    const child = startProcess(name, `services/${service}/src/main.ts`, { ...env, ...extra });
+  const start: Deployment["start"] = async (service, name = service, extra = {}, checkout = options.checkout) => {
+    const child = startProcess(name, `services/${service}/src/main.ts`, { ...env, ...extra }, [], checkout);
     processes.set(name, child);
     await child.until(isReady, "it was ready");
     return child;

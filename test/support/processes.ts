@@ -27,15 +27,19 @@ export interface ServiceProcess {
 /** Everything that a test started, ended when it ends, however it ends. */
 const started = new Set<ChildProcess>();
 
-/** @param main relative to the checkout, `services/executor/src/main.ts` */
+/**
+ * @param main relative to the checkout, `services/executor/src/main.ts`
+ * @param checkout another than this one
+ */
 export function startProcess(
   name: string,
   main: string,
   env: Readonly<Record<string, string>>,
   args: readonly string[] = [],
+  checkout = root,
 ): ServiceProcess {
   const child = spawn(process.execPath, [main, ...args], {
-    cwd: root,
+    cwd: checkout,
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: process.env["HOME"] ?? "",

@@ -1,0 +1,5 @@
+export function withLock<Result>(
+  path: string,
+  onWait: (owner: unknown) => void,
+  work: () => Promise<Result>,
+): Promise<Result>;
