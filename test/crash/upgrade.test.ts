@@ -59,8 +59,8 @@ else
       await Promise.all(workers.map((service) => deployment.start(service, `new-${service}`, {}, here)));
       await workload.post(deployment, goals);
       await killOne("executor-1");
-      await workload.post(deployment, goals);
       await deployment.start("executor", "executor-1", { OUTERLOOP_MIGRATE: "false" });
+      await workload.post(deployment, goals);
       await killOne("new-executor");
       await deployment.start("executor", "new-executor", {}, here);
 
@@ -74,23 +74,27 @@ else
       expect(checked.goals).toBe(4 * goals);
     }, 240_000);
 
-    /** `kill -9` while it holds claims. */
+    /** `kill -9` while it holds claims; resolves when others have taken all of them over. */
     async function killOne(name: string): Promise<void> {
       const victim = deployment.processes.get(name)!;
+      const held = sql<{ id: string; lease: string }>`
+        SELECT t.id, t.lease_id AS lease FROM tasks t JOIN leases l ON l.id = t.lease_id WHERE l.pid = ${victim.pid} AND t.status = 'running'`;
       await onDatabase(deployment.databaseUrl, async (db) => {
-        for (;;) {
-          const { rows } = await sql<{ n: number }>`
-            SELECT count(*)::integer AS n FROM tasks t JOIN leases l ON l.id = t.lease_id WHERE l.pid = ${victim.pid} AND t.status = 'running'`.execute(
-            db,
-          );
-          if (rows[0]!.n > 0) return;
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
+        while ((await held.execute(db)).rows.length === 0) await pause();
+        victim.kill("SIGKILL");
+        await victim.exited;
+        const { rows: orphans } = await held.execute(db);
+        expect(orphans.length).toBeGreaterThan(0);
+        const left = sql`SELECT FROM tasks WHERE lease_id = ${orphans[0]!.lease}`;
+        while ((await left.execute(db)).rows.length > 0) await pause();
+        const ids = orphans.map((each) => each.id);
+        const untaken = sql`SELECT FROM tasks WHERE id = ANY (${ids}::text[]) AND lease_id IS NULL AND status = 'running'`;
+        while ((await untaken.execute(db)).rows.length > 0) await pause();
       });
-      victim.kill("SIGKILL");
-      await victim.exited;
     }
   });
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
 
 async function onDatabase<Result>(
   url: string,

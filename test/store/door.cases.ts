@@ -18,8 +18,10 @@ import {
   mayGoalMove,
   pauseGoal,
   readArtifact,
+  journalFormat,
   releaseDeadClaims,
   releaseOwnClaim,
+  renewLease,
   resolveGoalId,
   resumeGoal,
   signalGoal,
@@ -198,6 +200,19 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
       ).toEqual({ outcome: "stale" });
       expect(await goalRow(goal)).toEqual(before);
       expect(await statusOf(t1!)).toBe("running");
+    });
+
+    test("W4: while a process lives that reads only older journals, who renews a lease is told to write those", async () => {
+      const renew = () => renewLease(driver.db, { id: driver.lease, service: "test", host: "test", pid: 1 }, 60_000);
+      expect(await renew()).toBe(journalFormat);
+      // As code writes it that knows nothing of formats.
+      await sql`INSERT INTO leases (id, service, host, pid, expires_at) VALUES ('l_old', 'executor', 'h', 1, clock_timestamp() + interval '1 minute')`.execute(
+        driver.db,
+      );
+      expect(await renew()).toBe(1);
+      await sql`UPDATE leases SET expires_at = clock_timestamp() WHERE id = 'l_old'`.execute(driver.db);
+      expect(await renew()).toBe(journalFormat);
+      await sql`DELETE FROM leases WHERE id = 'l_old'`.execute(driver.db);
     });
 
     test("W3: the reconciler frees what a dead process held, and its fence is stale from then on", async () => {

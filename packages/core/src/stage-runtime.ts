@@ -42,6 +42,8 @@ export interface StageRuntime {
   /** Whether its loops turn. */
   readonly progress: Progress;
   readonly lease: LeaseId;
+  /** In which form to write journals: one that every worker alive can read, known since the last renewal of the lease. */
+  journalFormat(): number;
   /**
    * Whether the lease certainly stands and has stood without a gap, as far as this process can know without asking: checked
    * right before something is sent. In a gap others take over, and a lease that was renewed after it gives nothing back.
@@ -96,11 +98,13 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   let heldAt = -Infinity;
   /** Since when it has been renewed before it can have run out. */
   let heldSince = Infinity;
+  /** A child is not told; everybody reads the first. */
+  let writtenFormat = 1;
   const hold = async () => {
     const begunAt = performance.now();
     // A child stands on its parent's lease.
     const leftMs = isChild ? await store.leaseLeftMs(lease) : leaseMs;
-    if (!isChild) await store.renewLease(holder, leaseMs);
+    if (!isChild) writtenFormat = await store.renewLease(holder, leaseMs);
     const knownAt = performance.now();
     if (knownAt >= heldAt + leaseMs) heldSince = knownAt;
     heldAt = begunAt - (leaseMs - leftMs);
@@ -197,6 +201,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     isolation,
     progress,
     lease,
+    journalFormat: () => writtenFormat,
     leaseHolds: (since) => heldSince <= since && performance.now() - heldAt < leaseMs * leaseMargin,
     createId,
     awayMs: (retry, backoffs) => awayMs(retry, config.backoff, backoffs, Math.random),

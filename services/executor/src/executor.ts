@@ -228,6 +228,7 @@ class Execution {
           elided: move.elided,
           response,
           durationMs,
+          format: this.#runtime.journalFormat(),
         },
         task,
       );

@@ -156,8 +156,9 @@ class Planning {
             this.#lost,
           );
           failpoint("plan.answered");
+          const format = this.#runtime.journalFormat();
           call = journalModelCall(
-            { attempt: round, seq, stage: "plan", request, added, elided: [], response, durationMs },
+            { attempt: round, seq, stage: "plan", request, added, elided: [], response, durationMs, format },
             null,
           );
         } catch (thrown) {

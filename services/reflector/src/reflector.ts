@@ -208,8 +208,9 @@ class Reflection {
           this.#lost,
         );
         failpoint("reflect.answered");
+        const format = this.#runtime.journalFormat();
         call = journalModelCall(
-          { attempt: task.attempt, seq, stage: "reflect", request, added, elided: [], response, durationMs },
+          { attempt: task.attempt, seq, stage: "reflect", request, added, elided: [], response, durationMs, format },
           task,
         );
       }

@@ -1,5 +1,6 @@
 /** Claims (W3), leases and dispatch (W7) of the model. */
 import {
+  journalFormat,
   type Claimed,
   type ClaimedGoal,
   type ClaimedTask,
@@ -327,8 +328,10 @@ export function dispatchDue(tables: Tables, tenant: string, cap: number, limit: 
   return jobs;
 }
 
-export function renewLease(tables: Tables, id: LeaseId, leaseMs: number): void {
+/** All processes of a simulation are of one version. */
+export function renewLease(tables: Tables, id: LeaseId, leaseMs: number): number {
   tables.leases.set(id, tables.now() + leaseMs);
+  return journalFormat;
 }
 
 export function leaseLeftMs(tables: Tables, id: LeaseId): number {

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { canonicalJson } from "../domain/json.ts";
 import type { AssistantMessage, ModelRequest } from "../domain/model.ts";
 import { describeRequest, rebuildRequest } from "../domain/request-refs.ts";
+import { journalFormat } from "../domain/step.ts";
 import type { ModelStep, Step, ToolStep } from "../domain/step.ts";
 import type { Task } from "../domain/task.ts";
 import { defaultExecutionLimits, nextExecutionMove, type ExecutionState } from "./execute.ts";
@@ -24,7 +25,7 @@ function answer(
   message: Omit<AssistantMessage, "role">,
 ): { readonly step: ModelStep; readonly request: ModelRequest; readonly kept: ReadonlyMap<string, string> } {
   if (move.kind !== "model") throw new Error(`expected a model call, got ${move.kind}`);
-  const described = describeRequest(move.request, move.added, move.elided, hash);
+  const described = describeRequest(move.request, move.added, move.elided, hash, journalFormat);
   const step: ModelStep = {
     kind: "model",
     attempt: 1,
@@ -168,9 +169,14 @@ test("W4: a short part of a request stands in its step, a long one and what was 
     tools: [],
     maxOutputTokens: 100,
   };
-  const described = describeRequest(request, [{ role: "user", parts }], [], hash);
+  const described = describeRequest(request, [{ role: "user", parts }], [], hash, journalFormat);
   expect(described.refs.added).toEqual([
     { role: "user", parts: [{ text: parts[0] }, hash(parts[1]!), hash(parts[2]!)] },
   ]);
   expect(described.blobs).toEqual(parts.slice(1).map((body) => ({ hash: hash(body), body })));
+
+  const older = describeRequest(request, [{ role: "user", parts }], [], hash, 1);
+  expect(older.refs.added).toEqual([{ role: "user", parts: parts.map(hash) }]);
+  expect(older.blobs).toEqual(parts.map((body) => ({ hash: hash(body), body })));
+  expect(older.requestHash).toBe(described.requestHash);
 });

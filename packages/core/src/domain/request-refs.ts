@@ -5,7 +5,8 @@
 import { canonicalJson } from "./json.ts";
 import { outputSpecs } from "./plan.ts";
 import type { AssistantMessage, Message, ModelRequest, OutputSpec, ToolResult, ToolSpec } from "./model.ts";
-import type { MessageRef, ModelStep, PartRef, RequestRefs, Step, ToolStep } from "./step.ts";
+import { takesShortParts, type MessageRef, type ModelStep, type PartRef } from "./step.ts";
+import type { RequestRefs, Step, ToolStep } from "./step.ts";
 
 export type HashText = (text: string) => string;
 
@@ -34,12 +35,16 @@ function isInline(part: string): boolean {
   return part.length <= maxInlineChars && !part.startsWith(`<${memorySection} `);
 }
 
-/** @param added what this request says that the one before it in the same attempt did not; user parts as texts */
+/**
+ * @param added what this request says that the one before it in the same attempt did not; user parts as texts
+ * @param format of the journal that it goes to
+ */
 export function describeRequest(
   request: ModelRequest,
   added: readonly MessageRef<string>[],
   elided: readonly number[],
   hash: HashText,
+  format: number,
 ): DescribedRequest {
   const blobs = new Map<string, string>();
   const keep = (text: string) => {
@@ -47,7 +52,7 @@ export function describeRequest(
     blobs.set(key, text);
     return key;
   };
-  const refer = (part: string): PartRef => (isInline(part) ? { text: part } : keep(part));
+  const refer = (part: string): PartRef => (takesShortParts(format) && isInline(part) ? { text: part } : keep(part));
   const tools = canonicalTools(request.tools);
   const [system, toolsHash] = [hash(request.system), hash(tools)];
   return {

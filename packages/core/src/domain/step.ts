@@ -4,6 +4,21 @@ import type { JsonObject } from "./json.ts";
 
 export type StepStage = "intake" | "plan" | "execute" | "reflect";
 
+/**
+ * The form in which this code writes journals; it reads this one and all before it. While a process that reads only older ones is
+ * alive, as during an upgrade, all write what it can read.
+ *
+ * 1. Parts of requests by hash.
+ * 2. Short parts as they are.
+ */
+export const journalFormat = 2;
+const shortParts = 2;
+
+/** Whether short parts of requests may stand in their step. */
+export function takesShortParts(format: number): boolean {
+  return format >= shortParts;
+}
+
 /** A part of a user's message: the hash by which its text is kept, or the text itself where that is short. */
 export type PartRef = string | { readonly text: string };
 

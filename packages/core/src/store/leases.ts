@@ -1,6 +1,7 @@
 /** A process's lease (W3): one row, renewed; every claim names it, so a dead process is noticed by its row alone. */
 import { sql } from "kysely";
 import type { LeaseId } from "../domain/ids.ts";
+import { journalFormat } from "../domain/step.ts";
 import type { Db } from "./database.ts";
 
 export interface LeaseHolder {
@@ -10,12 +11,19 @@ export interface LeaseHolder {
   readonly pid: number;
 }
 
-/** Writes or renews: a process that was stopped for long takes its own lease up again; its claims are guarded by their fences. */
-export async function renewLease(db: Db, holder: LeaseHolder, leaseMs: number): Promise<void> {
-  await sql`
-    INSERT INTO leases (id, service, host, pid, expires_at)
-    VALUES (${holder.id}, ${holder.service}, ${holder.host}, ${holder.pid}, clock_timestamp() + make_interval(secs => ${leaseMs / 1000}))
-    ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at`.execute(db);
+/**
+ * Writes or renews: a process that was stopped for long takes its own lease up again; its claims are guarded by their fences.
+ * @returns the newest form of the journal that all holders of live leases can read
+ */
+export async function renewLease(db: Db, holder: LeaseHolder, leaseMs: number): Promise<number> {
+  const { rows } = await sql<{ format: number }>`
+    WITH renewed AS (
+      INSERT INTO leases (id, service, host, pid, journal_format, expires_at)
+      VALUES (${holder.id}, ${holder.service}, ${holder.host}, ${holder.pid}, ${journalFormat}, clock_timestamp() + make_interval(secs => ${leaseMs / 1000}))
+      ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at)
+    SELECT coalesce(least(min(journal_format), ${journalFormat}), ${journalFormat})::integer AS format
+    FROM leases WHERE expires_at > clock_timestamp()`.execute(db);
+  return rows[0]!.format;
 }
 
 /** How long this lease stands yet, by the database's clock; 0 where it does not. */

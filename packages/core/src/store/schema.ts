@@ -26,6 +26,7 @@ export interface LeasesTable {
   service: string;
   host: string;
   pid: number;
+  journal_format: Generated<number>;
   started_at: Generated<Date>;
   expires_at: Instant;
 }

@@ -16,6 +16,8 @@ export interface ModelCall {
   readonly elided: readonly number[];
   readonly response: ModelResponse;
   readonly durationMs: number;
+  /** Of the journal: what all workers that live can read. */
+  readonly format: number;
 }
 
 export interface JournaledModelCall {
@@ -33,7 +35,7 @@ export function journalModelCall(
   task: { readonly id: string; readonly key: string } | null,
 ): JournaledModelCall {
   const { response } = call;
-  const described = describeRequest(call.request, call.added, call.elided, sha256);
+  const described = describeRequest(call.request, call.added, call.elided, sha256, call.format);
   const output = { message: response.message, stop: response.stop, provider: response.provider, model: response.model };
   return {
     step: {

@@ -34,3 +34,6 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION outerloop_load(text) FROM PUBLIC;
+
+-- What form of the journal a process can read. Code that does not know the column reads the first.
+ALTER TABLE leases ADD COLUMN journal_format smallint NOT NULL DEFAULT 1;

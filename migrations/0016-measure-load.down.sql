@@ -1,1 +1,0 @@
-DROP FUNCTION outerloop_load(text);

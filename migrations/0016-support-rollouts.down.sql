@@ -1,0 +1,2 @@
+DROP FUNCTION outerloop_load(text);
+ALTER TABLE leases DROP COLUMN journal_format;
