@@ -28,7 +28,7 @@ export interface Checked {
 }
 
 export interface CheckOptions {
-  readonly workload: Workload;
+  readonly workload: Pick<Workload, "goals" | "tasks" | "calls" | "modelCalls" | "expectedEffects">;
   readonly sink?: Sink;
   /** How long the goals may take from now until they have all ended. */
   readonly withinMs: number;
@@ -38,7 +38,7 @@ export interface CheckOptions {
 
 const lookEveryMs = 100;
 
-export async function check(deployment: Deployment, options: CheckOptions): Promise<Checked> {
+export async function check(deployment: Pick<Deployment, "databaseUrl">, options: CheckOptions): Promise<Checked> {
   const { workload, sink, withinMs, allSucceed = true } = options;
   const database = await openDatabase({
     kind: "server",
