@@ -11,19 +11,16 @@ export type OldCode =
   | { readonly kind: "available"; readonly commit: string; readonly folder: string }
   | { readonly kind: "missing"; readonly why: string };
 
-/**
- * The last commit with an older schema: the one before the newest migration came. OUTERLOOP_TEST_UPGRADE_FROM names another.
- * Made once and kept.
- */
+/** What people run who upgrade to this: the commit of the last release, or the last with its schema. A release sets it to itself. */
+const lastRelease = "0aafc533891374040e1be3faa4e837e5f9669a73";
+
+/** Made once and kept. OUTERLOOP_TEST_UPGRADE_FROM names another commit than that of the last release. */
 export async function prepareOldCode(): Promise<OldCode> {
   const git = (...args: readonly string[]) =>
     execFileSync("git", args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
   let commit: string;
   try {
-    const wanted = process.env["OUTERLOOP_TEST_UPGRADE_FROM"];
-    const newest = git("ls-files", "migrations/*.up.sql").split("\n").toSorted().at(-1)!;
-    const added = git("log", "--diff-filter=A", "--format=%H", "--", newest).split("\n").at(-1)!;
-    commit = git("rev-parse", "--verify", wanted ?? `${added}~1`);
+    commit = git("rev-parse", "--verify", process.env["OUTERLOOP_TEST_UPGRADE_FROM"] ?? lastRelease);
   } catch (thrown) {
     const said = (thrown as { readonly stderr?: string }).stderr?.trim() ?? String(thrown);
     return { kind: "missing", why: `the history of this checkout is not there: ${said}` };
