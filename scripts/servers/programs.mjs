@@ -37,6 +37,15 @@ export const kubectl = {
   install: false,
 };
 
+/** Reads compose.yaml as it would to start it; for that it needs no engine. Debian 12 has the first generation, in Python. */
+export const dockerCompose = {
+  title: "Docker Compose",
+  names: ["docker-compose"],
+  oldest: { args: ["version", "--short"], version: [2, 20] },
+  packages: ["docker-compose"],
+  install: false,
+};
+
 /** What to do on a machine where they are missing and can't be installed from here. */
 export function howToInstall({ title, oldest, packages }) {
   const version = oldest === undefined ? "" : ` ${oldest.version.join(".")}+`;
@@ -61,23 +70,23 @@ export function findPrograms(programs) {
 export async function ensurePrograms(programs) {
   const found = findPrograms(programs);
   if (found !== undefined || !canInstall()) return found;
-  // apt does one thing at a time, and fails where it finds itself at work.
-  return withLock(
-    `${devServersPath}/install.lock`,
-    () => {},
-    async () => {
-      const since = findPrograms(programs);
-      if (since !== undefined) return since;
-      process.stderr.write(`Installing ${programs.title} (apt) …\n`);
-      try {
-        if (programs.install) await installPackages(programs.packages);
-        else await unpack(programs);
-      } catch (error) {
-        process.stderr.write(`Could not install ${programs.title}: ${error.message}\n`);
-      }
-      return findPrograms(programs);
-    },
-  );
+  return aloneWithApt(async () => {
+    const since = findPrograms(programs);
+    if (since !== undefined) return since;
+    process.stderr.write(`Installing ${programs.title} (apt) …\n`);
+    try {
+      if (programs.install) await installPackages(programs.packages);
+      else await unpack(programs);
+    } catch (error) {
+      process.stderr.write(`Could not install ${programs.title}: ${error.message}\n`);
+    }
+    return findPrograms(programs);
+  });
+}
+
+/** apt does one thing at a time, and fails where it finds itself at work. */
+export function aloneWithApt(work) {
+  return withLock(`${devServersPath}/install.lock`, () => {}, work);
 }
 
 async function unpack(programs) {

@@ -49,6 +49,13 @@ export function startProcess(
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  return watchProcess(name, child);
+}
+
+/** Reads the log of a process that was started with its output piped; it is ended with the others. */
+export function watchProcess(name: string, child: ChildProcess): ServiceProcess {
+  const { stdout, stderr } = child;
+  if (stdout === null || stderr === null) throw new Error(`${name}: its output is not piped`);
   started.add(child);
   const lines: LogLine[] = [];
   let other = "";
@@ -56,7 +63,7 @@ export function startProcess(
   const wake = () => {
     for (const each of waiting) each();
   };
-  for (const stream of [child.stdout, child.stderr]) {
+  for (const stream of [stdout, stderr]) {
     createInterface({ input: stream }).on("line", (text) => {
       const line = parseLine(text);
       if (line === null) other += `${text}\n`;
