@@ -2,13 +2,18 @@
 -- Workers connect as the owner, whose policy is to see all, and name the tenant in every guard.
 -- Locks: ACCESS EXCLUSIVE on each table, for an instant. Old workers survive it: they connect as the owner.
 
+-- Both may have been done by an administrator, for an owner who may not.
 DO $$ BEGIN
-  CREATE ROLE outerloop_api NOLOGIN;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'outerloop_api') THEN
+    CREATE ROLE outerloop_api NOLOGIN;
+  END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
 
 DO $$ BEGIN
-  EXECUTE format('GRANT outerloop_api TO %I', current_user);
+  IF NOT pg_has_role(current_user, 'outerloop_api', 'MEMBER') THEN
+    EXECUTE format('GRANT outerloop_api TO %I', current_user);
+  END IF;
   EXECUTE format('GRANT USAGE ON SCHEMA %I TO outerloop_api', current_schema());
 END $$;
 

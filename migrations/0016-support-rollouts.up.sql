@@ -1,8 +1,9 @@
 -- How much work a stage has: what is ready (due, on its queue or not) and what is in somebody's hands. A scaler divides it by
--- what one process takes. It counts no further than it takes to keep any number of workers busy, so its cost is bounded.
+-- what one process takes. It counts no further than it takes to keep any number of workers busy, and looks at live rows only.
 --
--- With the rights of its owner: who may call it learns three numbers and nothing else.
-CREATE FUNCTION outerloop_load(p_stage text) RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public SET jit = off AS $$
+-- With the rights of its owner: who may call it learns three numbers and nothing else. So its names must mean what they mean
+-- here, whatever the caller has made: the schema of the installation, and what is temporary last.
+CREATE FUNCTION outerloop_load(p_stage text) RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER SET jit = off AS $$
 DECLARE
   most CONSTANT integer := 100000;
   v_now timestamptz := clock_timestamp();
@@ -34,6 +35,9 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION outerloop_load(text) FROM PUBLIC;
+DO $$ BEGIN
+  EXECUTE format('ALTER FUNCTION outerloop_load(text) SET search_path = %I, pg_temp', current_schema());
+END $$;
 
 -- What form of the journal a process can read. Code that does not know the column reads the first.
 ALTER TABLE leases ADD COLUMN journal_format smallint NOT NULL DEFAULT 1;

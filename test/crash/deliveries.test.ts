@@ -29,6 +29,7 @@ describeWithServers("deliveries", () => {
       keepCompleted: 10_000,
       keepFailed: 10_000,
       prefix: "outerloop",
+      migrates: true,
     });
   }
   afterEach(async () => {

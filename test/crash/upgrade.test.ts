@@ -21,7 +21,7 @@ const here = fileURLToPath(new URL("../../", import.meta.url));
 const workers = ["planner", "executor", "reflector"] as const;
 
 const old = await prepareOldCode();
-if (old.kind === "missing") notRun("an upgrade", old.why);
+if (old.kind === "missing") notRun("an upgrade", old.why, true);
 else
   describeWithServers("an upgrade", () => {
     let sink: Sink;

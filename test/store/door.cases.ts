@@ -210,7 +210,11 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
         driver.db,
       );
       expect(await renew()).toBe(1);
-      await sql`UPDATE leases SET expires_at = clock_timestamp() WHERE id = 'l_old'`.execute(driver.db);
+      const expire = (ago: string) =>
+        sql`UPDATE leases SET expires_at = clock_timestamp() - ${ago}::interval WHERE id = 'l_old'`.execute(driver.db);
+      await expire("4 minutes");
+      expect(await renew(), "it may come back after an outage").toBe(1);
+      await expire("6 minutes");
       expect(await renew()).toBe(journalFormat);
       await sql`DELETE FROM leases WHERE id = 'l_old'`.execute(driver.db);
     });

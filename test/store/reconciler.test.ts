@@ -38,6 +38,7 @@ describeWithServers("reconciling", () => {
       keepCompleted: 100,
       keepFailed: 100,
       prefix: "reconciling",
+      migrates: true,
     });
     driver = await createDriver(database.db);
   }, 60_000);

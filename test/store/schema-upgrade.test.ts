@@ -1,6 +1,15 @@
 /** What `outerloop migrate` and a service that may not migrate find in a database: nothing, something older, something newer. */
-import { awaitSchema, openDatabase, readConfig, readSchemaState, upgradeSchema, type Database } from "@outerloop/core";
+import {
+  awaitSchema,
+  migrate,
+  openDatabase,
+  readConfig,
+  readSchemaState,
+  upgradeSchema,
+  type Database,
+} from "@outerloop/core";
 import { sql } from "kysely";
+import pg from "pg";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { endProcesses, isReady, startProcess } from "../support/processes.ts";
 import { cloneDatabase, describeWithServers, redisDatabase } from "../support/servers.ts";
@@ -57,6 +66,45 @@ describeWithServers("the schema", () => {
     expect(await child.exited).toBe(1);
     expect(child.text()).toMatch(/planner: The database lacks migrations .* outerloop migrate/);
     expect(await readSchemaState(database.db)).toMatchObject({ unknown: [] });
+  });
+
+  test("is migrated behind a backup without making everybody wait, once that has ended", async () => {
+    await migrate(database.db, "0015-tune-hot-path");
+    const backup = await database.pool.connect();
+    await backup.query("BEGIN; LOCK TABLE leases IN ACCESS SHARE MODE");
+    const upgrading = upgradeSchema(readConfig(env));
+    const other = new pg.Client({ connectionString: env["DATABASE_URL"]!, statement_timeout: 8000 });
+    await other.connect();
+    const waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'leases'::regclass";
+    while ((await other.query(waits)).rows.length === 0);
+    // As a worker that renews its lease: it stands behind the migration, and must not stand there long.
+    await other.query("UPDATE leases SET expires_at = now() WHERE id = 'l_1'");
+    await backup.query("COMMIT");
+    backup.release();
+    expect(await upgrading).toContain("applied 0016-support-rollouts");
+    await other.end();
+  });
+
+  test("has a number to scale by that gives who may ask for it nothing else", async () => {
+    const role = `scaler_${process.pid}`;
+    const owner = new pg.Client({ connectionString: env["DATABASE_URL"]! });
+    await owner.connect();
+    await owner.query(`CREATE ROLE ${role}; GRANT EXECUTE ON FUNCTION outerloop_load TO ${role}`);
+    try {
+      await owner.query(`SET ROLE ${role}`);
+      expect((await owner.query("SELECT outerloop_load('plan') AS load")).rows).toEqual([{ load: "0" }]);
+      await expect(owner.query("SELECT FROM goals")).rejects.toThrow(/permission denied/);
+      // Names of its own, which the function must not take for ours.
+      await owner.query(`
+        CREATE FUNCTION pg_temp.seize() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$;
+        CREATE TEMP VIEW goals AS SELECT pg_temp.seize() AS status, NULL AS lease_id, 1 AS plan_wanted, now() AS due_at`);
+      expect((await owner.query("SELECT outerloop_load('plan') AS load")).rows).toEqual([{ load: "0" }]);
+    } finally {
+      await owner.query(
+        `RESET ROLE; DROP VIEW IF EXISTS pg_temp.goals; DROP FUNCTION IF EXISTS pg_temp.seize(); DROP OWNED BY ${role}; DROP ROLE ${role}`,
+      );
+      await owner.end();
+    }
   });
 
   test("that newer code has migrated further stops nobody, whether it may migrate or not", async () => {

@@ -103,6 +103,7 @@ describe("Redis", () => {
       tls: true,
       sentinel: { name: "mymaster", password: null },
     });
+    expect(redisOf({ REDIS_URL: "redis://:a,b@cache" })).toMatchObject({ password: "a,b" });
     expect(redisOf({ REDIS_URL: "redis://[::1]" })).toMatchObject({
       nodes: [{ host: "::1", port: 6379 }],
       username: null,
@@ -144,6 +145,8 @@ describe("Redis", () => {
     ["redis://x/secret", "single", /number of a database/],
     ["redis://x/1", "cluster", /a Cluster has only the first/],
     ["redis://x", "ring", /REDIS_MODE/],
+    ["redis://:secret%@x", "single", /not percent-encoded/],
+    ["redis://:secret@x?family=6", "single", /none is known/],
   ])("%s as %s is refused without repeating it", (url, mode, expected) => {
     const bad = () => redisOf({ REDIS_URL: url, REDIS_MODE: mode });
     expect(bad).toThrow(expected);

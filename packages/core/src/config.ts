@@ -1,5 +1,5 @@
 /** Everything that is set from outside, parsed once. The only place that reads the environment. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { createApprovalPolicy, type ApprovalPolicy } from "./domain/approval-policy.ts";
@@ -297,9 +297,11 @@ function readSecretFiles(env: Readonly<Record<string, string | undefined>>, cwd:
     if ((env[name] ?? "") !== "") problems.push({ field, message: `is set, and so is ${name}: unset one of them` });
     else
       try {
-        const secret = readFileSync(resolve(cwd, path), "utf8").trim();
-        if (secret === "") problems.push({ field, message: "names an empty file" });
-        else if (secret.length > maxSecretBytes) problems.push({ field, message: "names a file of over 64 KiB" });
+        const at = resolve(cwd, path);
+        const { size } = statSync(at);
+        const secret = size > maxSecretBytes ? "" : readFileSync(at, "utf8").trim();
+        if (size > maxSecretBytes) problems.push({ field, message: "names a file of over 64 KiB" });
+        else if (secret === "") problems.push({ field, message: "names an empty file" });
         else secrets[name] = secret;
       } catch (thrown) {
         problems.push({ field, message: `names a file that cannot be read: ${messageOf(thrown)}` });

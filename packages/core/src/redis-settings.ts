@@ -38,7 +38,10 @@ export function parseRedisSettings(values: {
 }): RedisSettings | RedisProblem {
   const mode = values.REDIS_MODE;
   const urls: URL[] = [];
-  for (const part of values.REDIS_URL.split(",")) {
+  // A password may have a comma in it, where only one URL is meant.
+  for (const part of mode === "single" && !/,\s*rediss?:/.test(values.REDIS_URL)
+    ? [values.REDIS_URL]
+    : values.REDIS_URL.split(",")) {
     const text = part.trim();
     if (!/^rediss?:\/\//.test(text)) return problem("must begin with redis:// or rediss://");
     const url = URL.parse(text);
@@ -59,15 +62,29 @@ export function parseRedisSettings(values: {
     // An IPv6 address stands in brackets in a URL, and nowhere else.
     nodes.push({ host: url.hostname.replace(/^\[(.*)\]$/, "$1"), port: parsed.data });
   }
+  const [username, password] = [decode(first.username), decode(first.password)];
+  if (username === undefined || password === undefined)
+    return problem("has a user or password that is not percent-encoded: a % in it is written %25");
+  if (first.search !== "") return problem("has options after a ?, of which none is known");
   return {
     mode,
     nodes,
-    username: first.username === "" ? null : decodeURIComponent(first.username),
-    password: first.password === "" ? null : decodeURIComponent(first.password),
+    username,
+    password,
     db: db.data,
     tls: first.protocol === "rediss:",
     sentinel: { name: values.REDIS_SENTINEL_NAME, password: values.REDIS_SENTINEL_PASSWORD ?? null },
   };
+}
+
+/** null for an empty one, undefined for one that cannot be decoded. */
+function decode(text: string): string | null | undefined {
+  if (text === "") return null;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function problem(message: string): RedisProblem {

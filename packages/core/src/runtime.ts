@@ -19,7 +19,7 @@ import { noIsolation } from "./queue/isolation.ts";
 import { createLoneIsolation } from "./queue/lone-isolation.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
-import { ensurePartitions } from "./store/migrate.ts";
+import { ensurePartitions, requireApiRole } from "./store/migrate.ts";
 import { migrateAll, requireSchema } from "./schema-upgrade.ts";
 import { startStageRuntime, type StageRuntime } from "./stage-runtime.ts";
 import { createStore } from "./store/store.ts";
@@ -88,6 +88,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     if (!isChild) {
       if (config.migrate) for (const line of await migrateAll(database)) log.info({ event: "migration", what: line });
       else await requireSchema(db);
+      if (database.url !== null) await requireApiRole(db);
       await ensurePartitions(db);
     }
 
@@ -96,6 +97,8 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       keepCompleted: 1000,
       keepFailed: 5000,
       prefix: config.queuePrefix,
+      // The embedded database's one session is set up for the queue with that.
+      migrates: (config.migrate && !isChild) || config.databaseUrl === null,
     });
     closers.push(() => queue.close());
     const bus = await openEventBus(

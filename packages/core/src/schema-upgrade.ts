@@ -3,10 +3,14 @@ import type { Config } from "./config.ts";
 import { messageOf, OuterloopError } from "./domain/errors.ts";
 import { migrateQueue } from "./queue/backend.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
-import { ensurePartitions, migrate, readSchemaState } from "./store/migrate.ts";
+import { ensurePartitions, migrate, readSchemaState, requireApiRole } from "./store/migrate.ts";
 
 /** Between looks at a schema that is waited for. */
 const lookEveryMs = 1000;
+/** How long a migration tries for a lock that somebody holds on. */
+const lockedMs = 30 * 60_000;
+/** SQLSTATE, appendix A of PostgreSQL's documentation. */
+const lockNotAvailable = "55P03";
 
 /**
  * Everything that a start would do to the database, and nothing else: tables, the queue's where it is in Postgres, partitions.
@@ -15,7 +19,8 @@ const lookEveryMs = 1000;
 export async function upgradeSchema(config: Config): Promise<readonly string[]> {
   const database = await openServer(config, null);
   try {
-    const done = await migrate(database.db);
+    const done = await migratePatiently(database);
+    await requireApiRole(database.db);
     if (config.redis === null) await migrateQueue(database);
     await ensurePartitions(database.db);
     return done;
@@ -63,9 +68,26 @@ export async function migrateAll(database: Database): Promise<readonly string[]>
     statementMs: null,
   });
   try {
-    return await migrate(patient.db);
+    return await migratePatiently(patient);
   } finally {
     await patient.close();
+  }
+}
+
+/**
+ * A migration that waits for a table's lock, as behind a backup, makes everybody wait who comes after it: leases would run out and
+ * all work stand still. So it waits for a moment only, and comes again.
+ */
+async function migratePatiently({ db }: Database): Promise<readonly string[]> {
+  for (const until = performance.now() + lockedMs; ;) {
+    try {
+      return await migrate(db);
+    } catch (thrown) {
+      const cause = thrown instanceof OuterloopError ? thrown.cause : thrown;
+      const isLocked = cause instanceof Error && "code" in cause && cause.code === lockNotAvailable;
+      if (!isLocked || performance.now() > until) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import { readConfig, type Config } from "./config.ts";
 import { messageOf, OuterloopError } from "./domain/errors.ts";
 import { startProbeServer } from "./probes/probe-server.ts";
 import { createReadiness } from "./probes/readiness.ts";
+import { shareLook } from "./probes/shared-look.ts";
 import { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 import { loadOfStages } from "./store/load-of-stages.ts";
 
@@ -23,6 +24,9 @@ export interface StartedService {
   /** Before the runtime closes, which drains its workers. */
   close?(): Promise<void>;
 }
+
+/** What is asked without a key costs the database at most one look in this time. */
+const lookMs = 1000;
 
 /** Runs until it is told to stop. A set-up that fails says what is wrong on stderr and exits with 1. */
 export async function runService(options: ServiceOptions): Promise<void> {
@@ -46,11 +50,12 @@ export async function runService(options: ServiceOptions): Promise<void> {
                 needsQueue: options.needsQueue ?? true,
                 isStopping: () => isStopping,
               }),
-              metrics: async () => ({
+              metrics: shareLook(lookMs, async () => ({
                 type: runtime.metrics.registry.contentType,
                 text: (await started.metrics?.()) ?? (await runtime.metrics.registry.metrics()),
-              }),
-              load: () => loadOfStages(runtime.db),
+              })),
+              load: shareLook(lookMs, () => loadOfStages(runtime.db)),
+              failed: (path, thrown) => runtime.log.warn({ event: "probe_failed", path, error: messageOf(thrown) }),
             },
             config.host,
             config.probePort,

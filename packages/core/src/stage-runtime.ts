@@ -15,6 +15,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Models } from "./models/index.ts";
 import { addJobs, type QueueBackend } from "./queue/backend.ts";
 import { createProgress, type Progress } from "./probes/progress.ts";
+import { within } from "./probes/within.ts";
 import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
 import type { EventBus } from "./queue/event-bus.ts";
 import type { Isolation, IsolationParts } from "./queue/isolation.ts";
@@ -86,6 +87,8 @@ export interface StageParts {
 /** Commits whose jobs go to their queues together. */
 const maxSends = 64;
 const upkeepEveryMs = 3_600_000;
+/** Of the queue, when a probe asks whether fetches could come back. */
+const pingMs = 3000;
 /** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
 const leaseMargin = 0.8;
 
@@ -100,11 +103,16 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   let heldSince = Infinity;
   /** A child is not told; everybody reads the first. */
   let writtenFormat = 1;
+  let formatAskedAt = -Infinity;
   const hold = async () => {
     const begunAt = performance.now();
     // A child stands on its parent's lease.
     const leftMs = isChild ? await store.leaseLeftMs(lease) : leaseMs;
-    if (!isChild) writtenFormat = await store.renewLease(holder, leaseMs);
+    if (!isChild) {
+      const format = await store.renewLease(holder, leaseMs);
+      // An older question's answer may come later.
+      if (begunAt > formatAskedAt) [writtenFormat, formatAskedAt] = [format, begunAt];
+    }
     const knownAt = performance.now();
     if (knownAt >= heldAt + leaseMs) heldSince = knownAt;
     heldAt = begunAt - (leaseMs - leftMs);
@@ -156,18 +164,21 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
       progress.loop("reconciler", { everyMs: config.reconcileMs }),
     );
     onClose(() => reconciler.stop());
+    const timekeeping = progress.loop("timekeeper");
     const timekeeper = startTimekeeper(
       {
         store,
         onFired: async (events, count) => {
           metrics.reconciled.inc({ what: "wait" }, count);
           for (const [goalId, newest] of Object.entries(events)) bus.publish(goalId, newest);
-          for (const tenant of await store.tenantsWithDueWork())
+          for (const tenant of await store.tenantsWithDueWork()) {
             await send(await store.dispatchDue(tenant, config.tenantInFlight, 64));
+            timekeeping.turn();
+          }
         },
       },
       log,
-      progress.loop("timekeeper"),
+      timekeeping,
     );
     onClose(() => timekeeper.stop());
     const upkeep = setInterval(
@@ -239,7 +250,10 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
           log,
           metrics,
           oldestSentMs: () => store.oldestSentMs(name),
-          fetching: progress.loop(`fetch ${name}`, { everyMs: queue.fetchMs, waitsFor: () => queue.ping() }),
+          fetching: progress.loop(`fetch ${name}`, {
+            everyMs: queue.fetchMs,
+            waitsFor: () => within(pingMs, queue.ping()),
+          }),
         },
         handler,
         { queue: name, slots, drainMs: config.drainMs, beforeClaim: isolation.beforeClaim },

@@ -22,6 +22,8 @@ export interface Probes {
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>;
   readonly load: () => Promise<Readonly<Record<string, number>>>;
+  /** Told of what could not be answered; who asked is not told why. */
+  readonly failed: (path: string, thrown: unknown) => void;
 }
 
 interface Answer {
@@ -37,10 +39,11 @@ export async function startProbeServer(probes: Probes, host: string, port: numbe
   const server = createServer((request, response) => {
     const send = ({ status, type, body }: Answer) =>
       response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
-    void within(answerMs, answer(probes, new URL(request.url ?? "/", "http://probe").pathname)).then(
-      send,
-      (thrown: unknown) => send({ status: 503, type: "text/plain", body: `${messageOf(thrown)}\n` }),
-    );
+    const [path = "/"] = (request.url ?? "/").split("?", 1);
+    void within(answerMs, answer(probes, path)).then(send, (thrown: unknown) => {
+      probes.failed(path, thrown);
+      send({ status: 503, type: "text/plain", body: "This cannot be told now; the log says why.\n" });
+    });
   });
   await listen(server, host, port);
   return {

@@ -4,7 +4,8 @@
  */
 import { createPostgresBackend, Queue, runMigrations, Worker, type Job, type WorkerOptions } from "bullmq";
 import pg from "pg";
-import { OuterloopError } from "../domain/errors.ts";
+import { messageOf, OuterloopError } from "../domain/errors.ts";
+import { within } from "../probes/within.ts";
 import type { DueJob, QueueName } from "../store/commit.ts";
 import type { RedisSettings } from "../redis-settings.ts";
 import type { Database } from "../store/database.ts";
@@ -38,12 +39,16 @@ export interface QueueOptions {
   readonly keepFailed: number;
   /** Separates what shares one Redis, as in tests. */
   readonly prefix: string;
+  /** Whether a queue in Postgres makes its tables where they are missing; a service that may not migrate finds them there. */
+  readonly migrates: boolean;
 }
 
 /** What Redis or Postgres is waited for before its connection counts as dead. A job that was sent or not is looked up later. */
 const answerMs = 2000;
 /** Of the queue in Postgres, whose statements all are short. */
 const queueStatementMs = 10_000;
+/** Of the first connection. */
+const startMs = 10_000;
 /** A job's lock, extended by the worker shell; losing it is a metric, not a loss of work. */
 export const jobLockMs = 30_000;
 
@@ -81,14 +86,15 @@ async function openRedisBackend(settings: RedisSettings, options: QueueOptions):
   // no error that anybody tells: without a limit a commit would wait for ever to send its jobs.
   const producer = createRedisConnection(settings, { failsFast: true, answerMs, commandMs: answerMs });
   const connections = new Set([producer]);
-  await producer
-    .connect()
-    .then(() => refuseEviction(producer))
-    .catch((cause: unknown) => {
-      producer.disconnect();
-      if (cause instanceof OuterloopError) throw cause;
-      throw new OuterloopError("config", `REDIS_URL: ${cannotReach[settings.mode]}`, { cause });
-    });
+  // Sentinels are asked again and again, so it would never end by itself.
+  await within(
+    startMs,
+    producer.connect().then(() => refuseEviction(producer)),
+  ).catch((cause: unknown) => {
+    producer.disconnect();
+    if (cause instanceof OuterloopError) throw cause;
+    throw new OuterloopError("config", `REDIS_URL: ${cannotReach[settings.mode]} (${messageOf(cause)})`, { cause });
+  });
   const connectListener = () => {
     const connection = createRedisConnection(settings, {
       failsFast: false,
@@ -128,7 +134,11 @@ async function openRedisBackend(settings: RedisSettings, options: QueueOptions):
       if (connection !== undefined) connections.delete(connection);
     },
     connectRedis: (purpose) => (purpose === "send" ? producer : connectListener()),
-    ping: async () => void (await Promise.all(mastersOf(producer).map((master) => master.ping()))),
+    // A Cluster is asked for what each queue stands on: it may answer a PING and serve nothing.
+    ping: async () => {
+      const keys = new Set(queueNames.map((name) => `${prefixOf(name)}:ping`));
+      await Promise.all([...keys].map((key) => producer.exists(key)));
+    },
     close: async () => {
       await Promise.allSettled(Object.values(queues).map((queue) => queue.close()));
       for (const connection of connections) connection.disconnect();
@@ -169,7 +179,7 @@ export async function migrateQueue(database: Database): Promise<void> {
 }
 
 async function openPostgresBackend(database: Database, options: QueueOptions): Promise<QueueBackend> {
-  await migrateQueue(database);
+  if (options.migrates) await migrateQueue(database);
   // A pool of its own, so that blocking waits and LISTEN never take a connection from the store.
   const pool =
     database.url === null

@@ -10,7 +10,7 @@ import { messageOf } from "../domain/errors.ts";
 import type { Database } from "../store/database.ts";
 import type { GoalEvent } from "../domain/event.ts";
 import { createEventMessages, type EventMessage } from "./event-messages.ts";
-import type { RedisConnection } from "./redis.ts";
+import { askSubscriber, type RedisConnection } from "./redis.ts";
 import { createRecentEvents, type RecentEvents, type RecentEventsOptions } from "./recent-events.ts";
 
 export interface EventBus {
@@ -98,9 +98,8 @@ async function openWire(
       const subscriber = connectRedis("listen");
       subscriber?.on("message", (_topic, text) => deliver(readMessage(text)));
       await subscriber?.subscribe(topic);
-      // Who only listens is told nothing when its connection dies: an answer that fails to come ends it.
-      asking = setInterval(() => void subscriber?.ping().catch(() => undefined), askEveryMs);
-      asking.unref();
+      if (subscriber !== null) asking = setInterval(() => void askSubscriber(subscriber, topic), askEveryMs);
+      asking?.unref();
     }
     return {
       kind: "redis",

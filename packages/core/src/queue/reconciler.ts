@@ -24,10 +24,14 @@ export interface ReconcilerParts {
   readonly events: (goalId: string, newest: number) => void;
 }
 
-/** @param taken see `findLostJobs`; kept from round to round */
+/**
+ * @param taken see `findLostJobs`; kept from round to round
+ * @param turned after each tenant: with many of them a round takes long, and is alive
+ */
 export async function reconcileOnce(
   { store, queue, tenantCap, metrics, events }: ReconcilerParts,
   taken: Map<string, number>,
+  turned: () => void = () => undefined,
 ): Promise<void> {
   const released = await store.releaseDeadClaims(batch);
   if (released > 0) failpoint("reconcile.released");
@@ -39,10 +43,12 @@ export async function reconcileOnce(
     await store.forgetJobs(lost);
     failpoint("reconcile.forgot");
   }
+  turned();
   for (const tenant of await store.tenantsWithDueWork()) {
     const due = await store.dispatchDue(tenant, tenantCap, batch);
     if (due.length > 0) failpoint("reconcile.dispatched");
     await addJobs(queue, due);
+    turned();
   }
   metrics.reconciled.inc({ what: "dead_claim" }, released);
   metrics.reconciled.inc({ what: "woken_plan" }, woken);
@@ -64,7 +70,7 @@ export function startReconciler(
     // Spread, so that replicas which started together do not ask together.
     timer = setTimeout(
       () => {
-        round = reconcileOnce(parts, taken)
+        round = reconcileOnce(parts, taken, loop.turn)
           .catch((thrown: unknown) => log.warn({ event: "reconcile_failed", error: messageOf(thrown) }))
           .then(loop.turn)
           .then(next);

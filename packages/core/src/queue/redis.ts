@@ -3,6 +3,7 @@
  * every command has one key, or keys of one queue, which share a slot.
  */
 import { Cluster, Redis, type RedisOptions } from "ioredis";
+import { within } from "../probes/within.ts";
 import type { RedisSettings } from "../redis-settings.ts";
 
 export type RedisConnection = Redis | Cluster;
@@ -10,8 +11,11 @@ export type RedisConnection = Redis | Cluster;
 /** Recovery after a 20 s outage took 0.7 s with this cap and 17.7 s without. */
 const maxReconnectDelayMs = 1000;
 const connectMs = 5000;
-/** How often a Cluster's map is read again, so that a failover is known where no command was redirected. */
-const refreshSlotsMs = 5000;
+/** How often a Cluster's map is read again, so that a failover is known also where no command was redirected. */
+const refreshSlotsMs = 30_000;
+const subscribedMs = 5000;
+/** A sentinel that says nothing for longer is passed over for the next. */
+const sentinelMs = 2000;
 
 export interface RedisConnectionOptions {
   /** Fails at once while Redis is away; else it waits for it. */
@@ -22,7 +26,7 @@ export interface RedisConnectionOptions {
   readonly commandMs: number | null;
 }
 
-/** Not connected yet: `connect()`, or the first command, does that. */
+/** One that fails fast is not connected yet: `connect()` does that. The other connects by itself, for as long as it takes. */
 export function createRedisConnection(settings: RedisSettings, options: RedisConnectionOptions): RedisConnection {
   const retryStrategy = (times: number) => Math.min(times * 100, maxReconnectDelayMs);
   const common = {
@@ -48,7 +52,7 @@ export function createRedisConnection(settings: RedisSettings, options: RedisCon
           db: settings.db,
           retryStrategy,
           enableOfflineQueue: !options.failsFast,
-          lazyConnect: true,
+          lazyConnect: options.failsFast,
         });
       case "sentinel":
         return new Redis({
@@ -59,11 +63,12 @@ export function createRedisConnection(settings: RedisSettings, options: RedisCon
           ...(settings.sentinel.password !== null && { sentinelPassword: settings.sentinel.password }),
           ...(settings.tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
           sentinelRetryStrategy: retryStrategy,
+          sentinelCommandTimeout: sentinelMs,
           retryStrategy,
           // A master that became a replica still answers, and refuses to write: ask the sentinels who is master now.
           reconnectOnError: (thrown: Error) => (thrown.message.startsWith("READONLY") ? 2 : false),
           enableOfflineQueue: !options.failsFast,
-          lazyConnect: true,
+          lazyConnect: options.failsFast,
         });
       case "cluster":
         return new Cluster(
@@ -73,7 +78,7 @@ export function createRedisConnection(settings: RedisSettings, options: RedisCon
             clusterRetryStrategy: retryStrategy,
             slotsRefreshInterval: refreshSlotsMs,
             enableOfflineQueue: !options.failsFast,
-            lazyConnect: true,
+            lazyConnect: options.failsFast,
             // A certificate is for the name, which a lookup would take away.
             ...(settings.tls && {
               dnsLookup: (address: string, found: (failure: null, address: string) => void) => found(null, address),
@@ -82,6 +87,17 @@ export function createRedisConnection(settings: RedisSettings, options: RedisCon
         );
     }
   }
+}
+
+/**
+ * Asks whether who subscribed to this still hears. Who only listens is told nothing when its connection dies: an answer that fails
+ * to come ends it, and it is made again with its subscription.
+ */
+export async function askSubscriber(connection: RedisConnection, topic: string): Promise<void> {
+  // Of a Cluster only this goes to the connection that listens, and nothing ends that one by itself.
+  if (connection instanceof Cluster)
+    await within(subscribedMs, connection.subscribe(topic)).catch(() => connection.disconnect(true));
+  else await connection.ping().catch(() => undefined);
 }
 
 /** Every master: one, or those of the Cluster. */

@@ -124,6 +124,18 @@ test("a worker that never gets its connections while work lies on its queue is r
   expect(await start(backend, async () => deafMs + 1).claimed).toBe("g_1");
 });
 
+test("a worker that is refused its first connection gets another", async () => {
+  const { backend, created, dropped } = queueOf([never, jobOnce()]);
+  const { createWorker } = backend;
+  backend.createWorker = (name) =>
+    Object.assign(
+      createWorker(name),
+      created.length === 1 ? { waitUntilReady: () => Promise.reject(new Error("Connection is closed.")) } : {},
+    );
+  expect(await start(backend, async () => 0).claimed).toBe("g_1");
+  expect(dropped).toEqual([created[0]]);
+});
+
 test("no worker is replaced while the queue does not answer", async () => {
   const { backend, created } = queueOf([never, jobOnce()]);
   let asked = 0;

@@ -11,6 +11,7 @@
  * - BullMQ wakes who waits by a marker beside the jobs. After a failover the jobs may be there without it, so whoever has waited
  *   in vain looks once without waiting.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import { failpoint } from "../failpoints.ts";
@@ -151,7 +152,7 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
         if (worker === current) fetchingSince = null;
         if (stopping.signal.aborted) break;
         log.warn({ event: "job_fetch_failed", queue: options.queue, error: messageOf(thrown) });
-        await new Promise((resolve) => setTimeout(resolve, fetchRetryMs));
+        await pause(fetchRetryMs, stopping.signal);
       }
     }
   }
@@ -162,11 +163,22 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
   }, jobLockMs / 3);
   extend.unref();
 
-  const run = (worker: JobWorker) =>
-    loop(worker).catch((thrown: unknown) => {
-      if (!stopping.signal.aborted && worker === current)
-        log.error({ event: "worker_loop_ended", queue: options.queue, error: messageOf(thrown) });
-    });
+  /** A worker that gets no connections is given up for another: only before its first fetch can its loop fail. */
+  const run = async (worker: JobWorker): Promise<void> => {
+    try {
+      await loop(worker);
+    } catch (thrown) {
+      if (stopping.signal.aborted || worker !== current) return;
+      log.warn({ event: "worker_not_started", queue: options.queue, error: messageOf(thrown) });
+      fetchingSince = null;
+      parts.fetching.turn();
+      await pause(fetchRetryMs, stopping.signal);
+      if (stopping.signal.aborted || worker !== current) return;
+      backend.dropWorker(worker);
+      current = backend.createWorker(options.queue);
+      return run(current);
+    }
+  };
   let ended = run(current);
 
   let listening = false;
@@ -214,6 +226,11 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
       ]);
     },
   };
+}
+
+/** Until the time is over, or the signal comes. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return sleep(ms, undefined, { signal }).catch(() => undefined);
 }
 
 /** People read why the tasks failed; where this worker stood when it said so is no help to them. */

@@ -43,6 +43,8 @@ const defaultStatementMs = 15_000;
 /** Postgres ends a late statement itself; where even that is not heard, nobody is at the other end of the connection. */
 const silenceMs = 2000;
 
+/** Of a connection whose statements have no limit: less than a lease, since everybody else waits behind it. */
+const patientLockMs = 3000;
 /** One to listen, one for what is done once at the start. */
 const sessionConnections = 2;
 
@@ -98,7 +100,11 @@ async function openServer(options: Extract<DatabaseOptions, { kind: "server" }>)
     ...(statementMs !== null && { query_timeout: statementMs + silenceMs }),
     types: { getTypeParser },
   };
-  const limits = statementMs === null ? {} : { statement_timeout: statementMs };
+  // A number of 0 would not be sent, and the role may have a limit of its own.
+  const limits =
+    statementMs === null
+      ? { options: `-c statement_timeout=0 -c lock_timeout=${patientLockMs}` }
+      : { statement_timeout: statementMs };
   const pool = createPool({
     ...settings,
     ...(directUrl === null && limits),

@@ -11,9 +11,12 @@ export interface LeaseHolder {
   readonly pid: number;
 }
 
+const rememberMs = 300_000;
+
 /**
  * Writes or renews: a process that was stopped for long takes its own lease up again; its claims are guarded by their fences.
- * @returns the newest form of the journal that all holders of live leases can read
+ * @returns the newest form of the journal that all can read who hold a lease or held one lately: after an outage of Postgres all
+ *   leases have run out, and who renews first is not alone
  */
 export async function renewLease(db: Db, holder: LeaseHolder, leaseMs: number): Promise<number> {
   const { rows } = await sql<{ format: number }>`
@@ -22,7 +25,7 @@ export async function renewLease(db: Db, holder: LeaseHolder, leaseMs: number): 
       VALUES (${holder.id}, ${holder.service}, ${holder.host}, ${holder.pid}, ${journalFormat}, clock_timestamp() + make_interval(secs => ${leaseMs / 1000}))
       ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at)
     SELECT coalesce(least(min(journal_format), ${journalFormat}), ${journalFormat})::integer AS format
-    FROM leases WHERE expires_at > clock_timestamp()`.execute(db);
+    FROM leases WHERE expires_at > clock_timestamp() - make_interval(secs => ${rememberMs / 1000})`.execute(db);
   return rows[0]!.format;
 }
 

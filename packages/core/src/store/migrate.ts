@@ -75,6 +75,28 @@ async function isAhead(db: Db): Promise<boolean> {
   return missing.length === 0 && unknown.length > 0;
 }
 
+/**
+ * Roles are the server's, so a restored database may be without its own; and whoever owns the database may not be allowed to make one.
+ * @throws OuterloopError `config` with what an administrator must do, where this role cannot do it itself
+ */
+export async function requireApiRole(db: Db): Promise<void> {
+  const assume = () => db.transaction().execute((trx) => sql`SET LOCAL ROLE outerloop_api`.execute(trx));
+  try {
+    await assume();
+  } catch {
+    try {
+      await sql`GRANT outerloop_api TO CURRENT_USER`.execute(db);
+      await assume();
+    } catch (cause) {
+      throw new OuterloopError(
+        "config",
+        `The role of DATABASE_URL may not act as outerloop_api, by which people reach data. As an administrator of the server: CREATE ROLE outerloop_api NOLOGIN (if it is missing); GRANT outerloop_api TO the role of DATABASE_URL. (${messageOf(cause)})`,
+        { cause },
+      );
+    }
+  }
+}
+
 /** Days for which history partitions stand ready: a process that is not restarted makes more in time. */
 const partitionDaysAhead = 3;
 

@@ -52,6 +52,7 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
     keepCompleted: 100,
     keepFailed: 100,
     prefix: "test",
+    migrates: true,
   });
   const quiet = createLogger("test", "silent");
   const lines: Record<string, unknown>[] = [];
