@@ -39,5 +39,9 @@ DO $$ BEGIN
   EXECUTE format('ALTER FUNCTION outerloop_load(text) SET search_path = %I, pg_temp', current_schema());
 END $$;
 
+-- What a deleted goal takes along is found by its id.
+CREATE INDEX idempotency_keys_of_goal ON idempotency_keys (goal_id);
+CREATE INDEX signals_of_task ON signals (task_id) WHERE task_id IS NOT NULL;
+
 -- What form of the journal a process can read. Code that does not know the column reads the first.
 ALTER TABLE leases ADD COLUMN journal_format smallint NOT NULL DEFAULT 1;

@@ -57,6 +57,8 @@ test.each([
   [["show", "g_7k2", "--request"], /--request is of a step/],
   [["show", "t_t1.1.2", "--request"], /called a tool/],
   [["files", "g_7k2", "nope.md"], /nothing here/],
+  [["prune"], /required option '--older-than/],
+  [["prune", "--older-than", "90d"], /DATABASE_URL is not set/],
   [["migrate"], /DATABASE_URL is not set/],
   [["migrate", "--wait", "--timeout", "soon"], /It must be a time of at least a second/],
   [["pause", "g_7k2"], /has already succeeded/],

@@ -7,7 +7,7 @@ import type { Context } from "./commands/context.ts";
 import { addBudget } from "./commands/budget.ts";
 import { addFiles } from "./commands/files.ts";
 import { addList } from "./commands/list.ts";
-import { addMigrate } from "./commands/migrate.ts";
+import { addMigrate, addPrune } from "./commands/database.ts";
 import { addRun } from "./commands/run.ts";
 import { addShow } from "./commands/show.ts";
 import { addSteering } from "./commands/steer.ts";
@@ -58,6 +58,7 @@ function createProgram(context: Context): Command {
   addFiles(program, context);
   addBudget(program, context);
   addMigrate(program, context);
+  addPrune(program, context);
   return program;
 }
 

@@ -9,7 +9,7 @@ export * from "./models/index.ts";
 export * from "./queue/index.ts";
 export { runIsolated } from "./isolated.ts";
 export { runService, stopSignal, type ServiceOptions, type StartedService } from "./service.ts";
-export { awaitSchema, upgradeSchema } from "./schema-upgrade.ts";
+export { awaitSchema, pruneDatabase, upgradeSchema } from "./whole-database.ts";
 export { startStageRuntime, type StageParts, type StageRuntime } from "./stage-runtime.ts";
 export { createReadiness, isReady, type Readiness } from "./probes/readiness.ts";
 export { createProgress, type Progress } from "./probes/progress.ts";

@@ -20,7 +20,7 @@ import { createLoneIsolation } from "./queue/lone-isolation.ts";
 import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
 import { ensurePartitions, requireApiRole } from "./store/migrate.ts";
-import { migrateAll, requireSchema } from "./schema-upgrade.ts";
+import { migrateAll, requireSchema } from "./whole-database.ts";
 import { startStageRuntime, type StageRuntime } from "./stage-runtime.ts";
 import { createStore } from "./store/store.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";

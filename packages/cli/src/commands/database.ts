@@ -3,6 +3,7 @@ import { messageOf, OuterloopError } from "@outerloop/core/domain";
 import { UserError } from "../exit.ts";
 import type { Context } from "./context.ts";
 import { duration } from "./option-values.ts";
+import { formatCount } from "../text/quantities.ts";
 
 interface MigrateFlags {
   readonly wait?: boolean;
@@ -22,7 +23,7 @@ export function addMigrate(program: Command, context: Context): void {
     .action(async (flags: MigrateFlags) => {
       // The runtime's code is heavy, and only this command needs it.
       const { awaitSchema, readConfig, upgradeSchema } = await import("@outerloop/core");
-      try {
+      await told(async () => {
         const config = readConfig(context.env, context.cwd);
         if (flags.wait === true) {
           await awaitSchema(config, flags.timeout ?? defaultTimeoutMs, (what) => context.err.write(`${what}\n`));
@@ -30,12 +31,31 @@ export function addMigrate(program: Command, context: Context): void {
         }
         const done = await upgradeSchema(config);
         context.print(...(done.length === 0 ? ["The database is up to date."] : done));
-      } catch (thrown) {
-        throw thrown instanceof OuterloopError || isConnectionFailure(thrown)
-          ? new UserError(messageOf(thrown))
-          : thrown;
-      }
+      });
     });
+}
+
+/** `prune`: deletes what ended long ago, in the database that DATABASE_URL names. */
+export function addPrune(program: Command, context: Context): void {
+  program
+    .command("prune")
+    .description("delete goals that ended long ago, with all that they wrote; memories stay")
+    .requiredOption("--older-than <time>", "since their end, such as 90d", duration)
+    .action(async ({ olderThan }: { readonly olderThan: number }) => {
+      const { pruneDatabase, readConfig } = await import("@outerloop/core");
+      const { goals, days } = await told(() => pruneDatabase(readConfig(context.env, context.cwd), olderThan));
+      context.print(
+        `Deleted ${formatCount(goals)} ${goals === 1 ? "goal" : "goals"}, and the history of ${formatCount(days)} ${days === 1 ? "day" : "days"}.`,
+      );
+    });
+}
+
+async function told<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (thrown) {
+    throw thrown instanceof OuterloopError || isConnectionFailure(thrown) ? new UserError(messageOf(thrown)) : thrown;
+  }
 }
 
 /** As when a password is wrong or a database is missing: Postgres says it well enough. */

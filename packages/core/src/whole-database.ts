@@ -1,14 +1,20 @@
-/** The schema of an installation: brought up to date by one command or by whoever starts first, and waited for by the others. */
+/**
+ * What is done to a whole database, on a connection of its own without a time limit: brought up to date by one command or by whoever
+ * starts first, waited for by the others, and rid of what ended long ago.
+ */
 import type { Config } from "./config.ts";
 import { messageOf, OuterloopError } from "./domain/errors.ts";
 import { migrateQueue } from "./queue/backend.ts";
-import { openDatabase, type Database, type Db } from "./store/database.ts";
+import { openDatabase, pingDatabase, type Database, type Db } from "./store/database.ts";
 import { ensurePartitions, migrate, readSchemaState, requireApiRole } from "./store/migrate.ts";
+import { prune, type Pruned } from "./store/prune.ts";
 
 /** Between looks at a schema that is waited for. */
 const lookEveryMs = 1000;
 /** How long a migration tries for a lock that somebody holds on. */
 const lockedMs = 30 * 60_000;
+/** How long a server that does not answer is waited for. */
+const serverMs = 60_000;
 /** SQLSTATE, appendix A of PostgreSQL's documentation. */
 const lockNotAvailable = "55P03";
 
@@ -19,7 +25,8 @@ const lockNotAvailable = "55P03";
 export async function upgradeSchema(config: Config): Promise<readonly string[]> {
   const database = await openServer(config, null);
   try {
-    const done = await migratePatiently(database);
+    await awaitServer(database.db);
+    const done = await whileLocked(() => migrate(database.db));
     await requireApiRole(database.db);
     if (config.redis === null) await migrateQueue(database);
     await ensurePartitions(database.db);
@@ -68,24 +75,47 @@ export async function migrateAll(database: Database): Promise<readonly string[]>
     statementMs: null,
   });
   try {
-    return await migratePatiently(patient);
+    return await whileLocked(() => migrate(patient.db));
   } finally {
     await patient.close();
   }
 }
 
+/** @param olderThanMs since the end of a goal */
+export async function pruneDatabase(config: Config, olderThanMs: number): Promise<Pruned> {
+  const database = await openServer(config, null);
+  try {
+    await requireSchema(database.db);
+    return await prune(database.db, olderThanMs, whileLocked);
+  } finally {
+    await database.close();
+  }
+}
+
 /**
- * A migration that waits for a table's lock, as behind a backup, makes everybody wait who comes after it: leases would run out and
- * all work stand still. So it waits for a moment only, and comes again.
+ * Who waits for a table's lock, as behind a backup, makes everybody wait who comes after: leases would run out and all work stand
+ * still. So such a connection waits for a moment only, and here it comes again.
  */
-async function migratePatiently({ db }: Database): Promise<readonly string[]> {
+async function whileLocked<Result>(work: () => Promise<Result>): Promise<Result> {
   for (const until = performance.now() + lockedMs; ;) {
     try {
-      return await migrate(db);
+      return await work();
     } catch (thrown) {
       const cause = thrown instanceof OuterloopError ? thrown.cause : thrown;
       const isLocked = cause instanceof Error && "code" in cause && cause.code === lockNotAvailable;
       if (!isLocked || performance.now() > until) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+    }
+  }
+}
+
+/** A database that is started beside this may come up a moment later. */
+async function awaitServer(db: Db): Promise<void> {
+  for (const until = performance.now() + serverMs; ;) {
+    try {
+      return await pingDatabase(db);
+    } catch (thrown) {
+      if (!(thrown instanceof OuterloopError) || performance.now() > until) throw thrown;
       await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
     }
   }
