@@ -4,8 +4,9 @@
  */
 import { afterEach, expect, test } from "vitest";
 import { deploy, type Deployment } from "../support/deployments.ts";
-import { endProcesses } from "../support/processes.ts";
-import { describeWithServers } from "../support/servers.ts";
+import { endProcesses, isReady, startProcess } from "../support/processes.ts";
+import { cloneDatabase, describeWithServers } from "../support/servers.ts";
+import { freePort } from "../../scripts/servers/process.mjs";
 import { check } from "./support/check.ts";
 import { startClusterGroup, startSentinelGroup, type RedisGroup } from "./support/redis-groups.ts";
 import { startSink, type Sink } from "./support/sink.ts";
@@ -30,6 +31,17 @@ describeWithServers("Redis with a failover", () => {
   }, 60_000);
 
   test.each([
+    ["sentinel", /no sentinel named there tells of a master/],
+    ["cluster", /none of these nodes tells of a Cluster/],
+  ])("%s: where none answers, a worker's start ends and says so", async (mode, said) => {
+    const { url } = await cloneDatabase();
+    const env = { DATABASE_URL: url, REDIS_URL: `redis://127.0.0.1:${await freePort()}`, REDIS_MODE: mode };
+    const child = startProcess("planner", "services/planner/src/main.ts", env);
+    expect(await child.exited).toBe(1);
+    expect(child.text()).toMatch(said);
+  });
+
+  test.each([
     ["three sentinels, a master and two replicas", startSentinelGroup],
     ["a Cluster of three masters and three replicas", startClusterGroup],
   ])(
@@ -38,7 +50,11 @@ describeWithServers("Redis with a failover", () => {
       redis = await startGroup();
       sink = await startSink();
       workload = await startWorkload({ sink, calls: ["append", "post", "append"], thinkMs: 50 });
-      deployment = await deploy({ size: "redis", executors: 2, env: { ...workload.env, ...redis.env } });
+      deployment = await deploy({
+        size: "redis",
+        executors: 2,
+        env: { ...workload.env, ...redis.env, OUTERLOOP_PROBE_PORT: "0" },
+      });
       const posting = workload.post(deployment, goals, everyMs);
       for (let count = 0; count < failovers; count += 1) {
         await redis.killMaster();
@@ -63,6 +79,14 @@ describeWithServers("Redis with a failover", () => {
       // Nobody had to be started again.
       for (const child of deployment.processes.values())
         expect(child.lines.some((line) => line.event === "stopped")).toBe(false);
+
+      // Without any of it workers say that they can do nothing, and that they live.
+      const { probePort } = await deployment.processes.get("executor-1")!.until(isReady, "it was ready");
+      const probe = async (path: string) => (await fetch(`http://127.0.0.1:${String(probePort)}${path}`)).status;
+      await redis.kill();
+      await expect.poll(() => probe("/readyz"), { timeout: 20_000 }).toBe(503);
+      expect(await probe("/readyz")).toBe(503);
+      expect(await probe("/healthz")).toBe(200);
       const ends = await deployment.stop();
       expect(new Set(ends)).toEqual(new Set([0]));
     },

@@ -1,5 +1,6 @@
 /** Several Redis servers that take over from one another: replicas under sentinels, and a Cluster. */
 import { randomBytes } from "node:crypto";
+import { createServer, type AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { freePort } from "../../../scripts/servers/process.mjs";
@@ -12,6 +13,8 @@ export interface RedisGroup {
   killMaster(): Promise<void>;
   /** Starts what was killed, and resolves when it follows the new master with all that this has. */
   startKilled(): Promise<void>;
+  /** Kills all of it. */
+  kill(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -19,12 +22,16 @@ export interface RedisGroup {
 const downAfterMs = 1000;
 const takeOverMs = 30_000;
 
-/** A master, two replicas and three sentinels with a password of their own. */
+/** A master, two replicas and three sentinels with a password of their own; before them is one that takes connections and says nothing. */
 export async function startSentinelGroup(): Promise<RedisGroup> {
   const [requirepass, sentinelPassword] = [secret(), secret()];
   const servers: OwnServer[] = [];
   const sentinels: OwnServer[] = [];
-  const close = () => Promise.all([...sentinels, ...servers].map((server) => server.close())).then(() => undefined);
+  const silent = createServer().listen(0, "127.0.0.1");
+  const close = async () => {
+    silent.close();
+    await Promise.all([...sentinels, ...servers].map((server) => server.close()));
+  };
   try {
     const common = { requirepass, masterauth: requirepass, "repl-diskless-sync-delay": "0" };
     servers.push(await startOwnRedis(common));
@@ -57,7 +64,9 @@ export async function startSentinelGroup(): Promise<RedisGroup> {
     let killed: OwnServer | undefined;
     return {
       env: {
-        REDIS_URL: sentinels.map((each) => `redis://:${requirepass}@127.0.0.1:${each.port}`).join(","),
+        REDIS_URL: [(silent.address() as AddressInfo).port, ...sentinels.map((each) => each.port)]
+          .map((port) => `redis://:${requirepass}@127.0.0.1:${port}`)
+          .join(","),
         REDIS_MODE: "sentinel",
         REDIS_SENTINEL_NAME: "main",
         REDIS_SENTINEL_PASSWORD: sentinelPassword,
@@ -72,6 +81,7 @@ export async function startSentinelGroup(): Promise<RedisGroup> {
         await killed!.start();
         await until(() => isReplica(killed!), "what was killed follows the new master");
       },
+      kill: async () => void (await Promise.all([...sentinels, ...servers].map((server) => server.kill()))),
       close,
     };
   } catch (thrown) {
@@ -155,6 +165,7 @@ export async function startClusterGroup(): Promise<RedisGroup> {
         await killed!.start();
         await until(() => isReplica(killed!), "what was killed follows the new master");
       },
+      kill: async () => void (await Promise.all(servers.map((server) => server.kill()))),
       close,
     };
   } catch (thrown) {
