@@ -42,6 +42,8 @@ export interface RuntimeOptions {
   readonly logLevel?: string;
   /** Whether this process has watchers to serve. */
   readonly listens?: boolean;
+  /** Whether it can do nothing while the queue is away, and so does not start without it. True unless it is set. */
+  readonly needsQueue?: boolean;
   /** Of the process that this one works for, on one claim (W8): it renews the lease and does all upkeep. */
   readonly lease?: LeaseId;
   /** Who answers where no key is set, in place of the rules: the bench measures the runtime, not a model. */
@@ -99,6 +101,9 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       prefix: config.queuePrefix,
       // The embedded database's one session is set up for the queue with that.
       migrates: (config.migrate && !isChild) || config.databaseUrl === null,
+      ...(options.needsQueue === false && {
+        startsWithout: (why: string) => log.error({ event: "queue_away_at_start", error: why }),
+      }),
     });
     closers.push(() => queue.close());
     const bus = await openEventBus(

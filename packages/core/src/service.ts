@@ -7,12 +7,10 @@ import { shareLook } from "./probes/shared-look.ts";
 import { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 import { loadOfStages } from "./store/load-of-stages.ts";
 
-export interface ServiceOptions extends Pick<RuntimeOptions, "offline"> {
+export interface ServiceOptions extends Pick<RuntimeOptions, "offline" | "needsQueue"> {
   readonly name: string;
   /** Whether it serves watchers. */
   readonly listens?: boolean;
-  /** Whether it can do nothing while the queue is away. */
-  readonly needsQueue?: boolean;
   start(runtime: Runtime, config: Config): Promise<StartedService>;
 }
 
@@ -36,6 +34,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
       service: options.name,
       ...(options.listens === undefined ? {} : { listens: options.listens }),
       ...(options.offline === undefined ? {} : { offline: options.offline }),
+      ...(options.needsQueue === undefined ? {} : { needsQueue: options.needsQueue }),
     });
     const started = await options.start(runtime, config);
     let isStopping = false;

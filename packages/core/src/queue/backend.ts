@@ -41,12 +41,16 @@ export interface QueueOptions {
   readonly prefix: string;
   /** Whether a queue in Postgres makes its tables where they are missing; a service that may not migrate finds them there. */
   readonly migrates: boolean;
+  /** Told why, where Redis cannot be reached at the start and the process is of use without it; else that ends the start. */
+  readonly startsWithout?: (why: string) => void;
 }
 
 /** What Redis or Postgres is waited for before its connection counts as dead. A job that was sent or not is looked up later. */
 const answerMs = 2000;
 /** Of the queue in Postgres, whose statements all are short. */
 const queueStatementMs = 10_000;
+/** Many commands at once, each of which has an end of its own once there was a first connection. */
+const bulkMs = 10_000;
 /** Of the first connection. */
 const startMs = 10_000;
 /** A job's lock, extended by the worker shell; losing it is a metric, not a loss of work. */
@@ -91,9 +95,11 @@ async function openRedisBackend(settings: RedisSettings, options: QueueOptions):
     startMs,
     producer.connect().then(() => refuseEviction(producer)),
   ).catch((cause: unknown) => {
+    const why = `REDIS_URL: ${cannotReach[settings.mode]} (${messageOf(cause)})`;
+    // It goes on trying by itself.
+    if (options.startsWithout !== undefined && !(cause instanceof OuterloopError)) return options.startsWithout(why);
     producer.disconnect();
-    if (cause instanceof OuterloopError) throw cause;
-    throw new OuterloopError("config", `REDIS_URL: ${cannotReach[settings.mode]} (${messageOf(cause)})`, { cause });
+    throw cause instanceof OuterloopError ? cause : new OuterloopError("config", why, { cause });
   });
   const connectListener = () => {
     const connection = createRedisConnection(settings, {
@@ -240,18 +246,19 @@ function createQueues(create: (name: QueueName) => JobQueue): Record<QueueName, 
   return { plan: quiet(create("plan")), execute: quiet(create("execute")), reflect: quiet(create("reflect")) };
 }
 
-/** Adds jobs in bulk, a round trip a queue. An id that is there already is left alone by BullMQ. */
+/** Adds jobs in bulk, a round trip a queue. An id that is there already is left alone by BullMQ. Fails where it takes too long. */
 export async function addJobs(backend: Pick<QueueBackend, "queues">, jobs: readonly DueJob[]): Promise<void> {
   for (const name of queueNames) {
     const own = jobs.filter((job) => job.queue === name);
     if (own.length === 0) continue;
-    await backend.queues[name].addBulk(
+    const adding = backend.queues[name].addBulk(
       own.map((job) => ({
         name,
         data: { goal: job.goal, tasks: job.tasks },
         opts: { jobId: job.job, lifo: job.front },
       })),
     );
+    await within(bulkMs, adding);
   }
 }
 
@@ -269,8 +276,9 @@ export async function findLostJobs(
   jobs: readonly { readonly queue: QueueName; readonly job: string }[],
   taken: Map<string, number>,
 ): Promise<{ readonly queue: QueueName; readonly job: string }[]> {
-  const states = await Promise.all(
-    jobs.map(async (job) => ({ job, state: await backend.queues[job.queue].getJobState(job.job) })),
+  const states = await within(
+    bulkMs,
+    Promise.all(jobs.map(async (job) => ({ job, state: await backend.queues[job.queue].getJobState(job.job) }))),
   );
   const now = performance.now();
   const active = new Set(states.flatMap(({ job, state }) => (state === "active" ? [job.job] : [])));

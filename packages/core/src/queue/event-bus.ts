@@ -10,6 +10,7 @@ import { messageOf } from "../domain/errors.ts";
 import type { Database } from "../store/database.ts";
 import type { GoalEvent } from "../domain/event.ts";
 import { createEventMessages, type EventMessage } from "./event-messages.ts";
+import { within } from "../probes/within.ts";
 import { askSubscriber, type RedisConnection } from "./redis.ts";
 import { createRecentEvents, type RecentEvents, type RecentEventsOptions } from "./recent-events.ts";
 
@@ -24,6 +25,7 @@ export interface EventBus {
 }
 
 const reconnectMs = 1000;
+const subscribeMs = 5000;
 /** A listener asks this often whether anybody is at the other end. */
 const askEveryMs = 10_000;
 /** Between messages about one goal. A NOTIFY is a commit like another, and all of them stand in one line. */
@@ -97,7 +99,11 @@ async function openWire(
     if (listens) {
       const subscriber = connectRedis("listen");
       subscriber?.on("message", (_topic, text) => deliver(readMessage(text)));
-      await subscriber?.subscribe(topic);
+      // Where Redis is away now, the connection subscribes when it is back; watchers are told late until then.
+      if (subscriber !== null)
+        await within(subscribeMs, subscriber.subscribe(topic)).catch((thrown: unknown) =>
+          log.warn({ event: "subscribe_failed", error: messageOf(thrown) }),
+        );
       if (subscriber !== null) asking = setInterval(() => void askSubscriber(subscriber, topic), askEveryMs);
       asking?.unref();
     }
