@@ -1,7 +1,7 @@
 /** The database is dumped under load, lost, and restored elsewhere by the commands of docs/operate.md: goals in flight go on and end. */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -40,31 +40,43 @@ describeWithServers("a backup", () => {
 
   test("is taken under load, restored on another server, and all goals that it has end, each effect once", async () => {
     folder = await mkdtemp(join(tmpdir(), "outerloop-backup-"));
-    const [backUp, restore] = commandsOf("## Backups");
+    const [backUp, restore] = commandsOf("## Backups", "sh");
+    const [prepare] = commandsOf("## The database", "sql");
     lost = await startOwnPostgres();
+    const lostUrl = await prepareOn(lost, prepare!);
     sink = await startSink();
     workload = await startWorkload({ sink, calls, thinkMs: 150 });
     const redisUrl = await redisDatabase();
     const env = { ...workload.env, REDIS_URL: redisUrl };
-    deployment = await deploy({ size: "redis", executors: 2, env: { ...env, DATABASE_URL: lost.url } });
+    deployment = await deploy({ size: "redis", executors: 2, env: { ...env, DATABASE_URL: lostUrl } });
     await workload.post(deployment, goals);
     // In the middle: some steps are done and some are not.
     while (sink.deliveries.length < goals) await new Promise((resolve) => setTimeout(resolve, 20));
-    await shell(backUp!, { DATABASE_URL: lost.url });
-    const inFlight = await unfinished(lost.url);
+    await shell(backUp!, { DATABASE_URL: lostUrl });
+    const inFlight = await unfinished(lostUrl);
     await endProcesses();
     await lost.close();
 
     restored = await startOwnPostgres();
-    await shell(restore!, { NEW_DATABASE_URL: restored.url });
+    const restoredUrl = await prepareOn(restored, prepare!);
+    await shell(restore!, { NEW_DATABASE_URL: restoredUrl });
     // Redis has jobs and finished jobs of the time after the dump; nobody empties it.
-    deployment = await deploy({ size: "redis", executors: 2, env: { ...env, DATABASE_URL: restored.url } });
+    deployment = await deploy({ size: "redis", executors: 2, env: { ...env, DATABASE_URL: restoredUrl } });
     const checked = await check(deployment, { workload, sink, withinMs: 90_000 });
     recordFigures("backup, loss, restore", { inFlight, ...checked });
     expect(inFlight).toBeGreaterThan(0);
     expect(checked.broken).toEqual([]);
     expect(checked.goals).toBe(goals);
   }, 240_000);
+
+  /** As an administrator would, for an owner who is no superuser and may make no roles. */
+  async function prepareOn(server: OwnServer, script: string): Promise<string> {
+    await writeFile(join(folder, "prepare.sql"), script);
+    await shell('psql --quiet --set=ON_ERROR_STOP=1 --file=prepare.sql "$ADMIN_URL"', { ADMIN_URL: server.url });
+    const url = new URL(server.url);
+    [url.username, url.pathname] = ["outerloop", "outerloop"];
+    return url.href;
+  }
 
   async function shell(script: string, env: Readonly<Record<string, string>>): Promise<void> {
     const path = [findPostgres()!.bin, process.env["PATH"]].join(":");
@@ -85,9 +97,11 @@ async function unfinished(url: string): Promise<number> {
   }
 }
 
-/** The blocks of shell commands in a section of docs/operate.md. */
-function commandsOf(heading: string): readonly string[] {
+/** The blocks of commands in a section of docs/operate.md. */
+function commandsOf(heading: string, language: string): readonly string[] {
   const text = readFileSync(new URL("../../docs/operate.md", import.meta.url), "utf8");
   const [, section = ""] = text.split(`${heading}\n`);
-  return [...section.split(/^## /m)[0]!.matchAll(/```sh\n(.*?)```/gs)].map(([, block]) => block!);
+  return [...section.split(/^## /m)[0]!.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, "gs"))].map(
+    ([, block]) => block!,
+  );
 }

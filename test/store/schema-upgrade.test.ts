@@ -24,7 +24,7 @@ describeWithServers("the schema", () => {
       DATABASE_URL: url,
       REDIS_URL: await redisDatabase(),
       OUTERLOOP_MIGRATE: "false",
-      OUTERLOOP_API_KEY: "ol_x",
+      OUTERLOOP_API_KEY: "ol_a_key_of_this_test_alone",
     };
     database = await openDatabase({ kind: "server", url, maxConnections: 2, applicationName: "test-schema" });
   });

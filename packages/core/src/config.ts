@@ -13,12 +13,11 @@ import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-sett
 
 const text = z.string().trim().min(1);
 /** An empty variable is one that was not set. */
-const optional = z.preprocess((value) => (value === "" ? undefined : value), text.optional());
+const set = <Schema extends z.ZodType>(schema: Schema) =>
+  z.preprocess((value) => (value === "" ? undefined : value), schema);
+const optional = set(text.optional());
 const count = (fallback: number, min: number, max: number) =>
-  z.preprocess(
-    (value) => (value === "" ? undefined : value),
-    z.coerce.number().int().min(min).max(max).default(fallback),
-  );
+  set(z.coerce.number().int().min(min).max(max).default(fallback));
 
 const postgresUrl = optional.refine(
   (url) => url === undefined || /^postgres(ql)?:\/\//.test(url),
@@ -35,20 +34,21 @@ const secretNames = [
   "ANTHROPIC_API_KEY",
   "OUTERLOOP_API_KEY",
 ] as const;
+const minKeyChars = 20;
 const maxSecretBytes = 64 * 1024;
 
 const schema = z.object({
   DATABASE_URL: postgresUrl,
   DATABASE_DIRECT_URL: postgresUrl,
   REDIS_URL: optional,
-  REDIS_MODE: z.preprocess((value) => (value === "" ? undefined : value), z.enum(redisModes).default("single")),
-  REDIS_SENTINEL_NAME: z.preprocess((value) => (value === "" ? undefined : value), text.default("mymaster")),
+  REDIS_MODE: set(z.enum(redisModes).default("single")),
+  REDIS_SENTINEL_NAME: set(text.default("mymaster")),
   REDIS_SENTINEL_PASSWORD: optional,
-  HOST: z.preprocess((value) => (value === "" ? undefined : value), text.default("127.0.0.1")),
+  HOST: set(text.default("127.0.0.1")),
   PORT: count(4000, 0, 65_535),
   OPENAI_API_KEY: optional,
   OPENAI_BASE_URL: optional,
-  OPENAI_API: z.preprocess((value) => (value === "" ? undefined : value), z.enum(["responses", "chat"]).optional()),
+  OPENAI_API: set(z.enum(["responses", "chat"]).optional()),
   ANTHROPIC_API_KEY: optional,
   ANTHROPIC_BASE_URL: optional,
   OUTERLOOP_MODEL: optional,
@@ -57,7 +57,12 @@ const schema = z.object({
   OUTERLOOP_MODEL_EXECUTE: optional,
   OUTERLOOP_MODEL_REFLECT: optional,
   OUTERLOOP_MODEL_EMBED: optional,
-  OUTERLOOP_API_KEY: optional,
+  // Whoever has it may do everything; a word would be guessed.
+  OUTERLOOP_API_KEY: set(
+    text
+      .min(minKeyChars, `must be at least ${minKeyChars} characters long, such as ol_ and openssl rand -hex 24`)
+      .optional(),
+  ),
   OUTERLOOP_DATA_DIR: optional,
   OUTERLOOP_CWD: optional,
   OUTERLOOP_SKILL_MODULES: z.string().default(""),
@@ -66,12 +71,9 @@ const schema = z.object({
     .refine((names) => /^[\w*,\s-]*$/.test(names), "must be tool names with commas between them, or * for all")
     .default(""),
   OUTERLOOP_APPROVAL_DEADLINE_MS: count(7 * 24 * 3_600_000, 1000, 366 * 24 * 3_600_000),
-  OUTERLOOP_ON_APPROVAL_DEADLINE: z.preprocess(
-    (value) => (value === "" ? undefined : value),
-    z.enum(["reject", "fail"]).default("reject"),
-  ),
-  OUTERLOOP_MIGRATE: z.enum(["true", "false"]).default("true"),
-  OUTERLOOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional(),
+  OUTERLOOP_ON_APPROVAL_DEADLINE: set(z.enum(["reject", "fail"]).default("reject")),
+  OUTERLOOP_MIGRATE: set(z.enum(["true", "false"]).default("true")),
+  OUTERLOOP_LOG_LEVEL: set(z.enum(["trace", "debug", "info", "warn", "error", "silent"]).optional()),
   OUTERLOOP_PLANNER_SLOTS: count(64, 1, 10_000),
   OUTERLOOP_EXECUTOR_SLOTS: count(128, 1, 10_000),
   OUTERLOOP_REFLECTOR_SLOTS: count(128, 1, 10_000),
@@ -88,11 +90,13 @@ const schema = z.object({
   OUTERLOOP_COMMIT_WRITES: count(defaultBatchLimits.maxWrites, 1, 1000),
   OUTERLOOP_COMMIT_BYTES: count(defaultBatchLimits.maxBytes, 1024, 256 * 1024 * 1024),
   OUTERLOOP_GATHER_MS: count(15, 0, 1000),
-  OUTERLOOP_MEMORY: z.enum(["on", "off"]).default("on"),
-  OUTERLOOP_QUEUE_PREFIX: z
-    .string()
-    .regex(/^[\w-]{1,64}$/)
-    .default("outerloop"),
+  OUTERLOOP_MEMORY: set(z.enum(["on", "off"]).default("on")),
+  OUTERLOOP_QUEUE_PREFIX: set(
+    z
+      .string()
+      .regex(/^[\w-]{1,64}$/)
+      .default("outerloop"),
+  ),
   OUTERLOOP_MODEL_TIMEOUT_MS: count(600_000, 100, 3_600_000),
   OUTERLOOP_MAX_TOOL_CALLS: count(10, 1, 200),
   OUTERLOOP_BACKOFF_BASE_MS: count(2000, 10, 3_600_000),
@@ -104,10 +108,7 @@ const schema = z.object({
   // What a row of memory holds.
   OUTERLOOP_MAX_NOTE_CHARS: count(defaultPayloadLimits.noteChars, 100, 20_000),
   OUTERLOOP_MAX_PLAN_TASKS: count(defaultPayloadLimits.planTasks, 1, 500),
-  OUTERLOOP_PROBE_PORT: z.preprocess(
-    (value) => (value === "" ? undefined : value),
-    z.coerce.number().int().min(0).max(65_535).optional(),
-  ),
+  OUTERLOOP_PROBE_PORT: set(z.coerce.number().int().min(0).max(65_535).optional()),
   OUTERLOOP_MAX_BODY_BYTES: count(96 * 1024 * 1024, 1024, 2_000_000_000),
   OUTERLOOP_MAX_WATCHERS: count(2000, 1, 1_000_000),
   OUTERLOOP_RECENT_EVENTS: count(1000, 1, 1_000_000),
@@ -121,8 +122,11 @@ const schema = z.object({
     context.addIssue({ code: "custom", message });
     return z.NEVER;
   }),
-  OUTERLOOP_METRICS_OPEN: z.enum(["true", "false"]).default("false"),
+  OUTERLOOP_METRICS_OPEN: set(z.enum(["true", "false"]).default("false")),
 });
+
+/** Every variable that is read, but for the files of secrets. */
+export const settingNames = Object.keys(schema.shape) as readonly (keyof typeof schema.shape)[];
 
 export interface Config {
   readonly databaseUrl: string | null;
