@@ -24,7 +24,7 @@ export function addMigrate(program: Command, context: Context): void {
       // The runtime's code is heavy, and only this command needs it.
       const { awaitSchema, readConfig, upgradeSchema } = await import("@outerloop/core");
       await told(async () => {
-        const config = readConfig(context.env, context.cwd);
+        const config = readConfig(ownEnv(context), context.cwd);
         if (flags.wait === true) {
           await awaitSchema(config, flags.timeout ?? defaultTimeoutMs, (what) => context.err.write(`${what}\n`));
           return context.print("The database is up to date.");
@@ -43,7 +43,7 @@ export function addPrune(program: Command, context: Context): void {
     .requiredOption("--older-than <time>", "since their end, such as 90d", duration)
     .action(async ({ olderThan }: { readonly olderThan: number }) => {
       const { pruneDatabase, readConfig } = await import("@outerloop/core");
-      const { goals, days } = await told(() => pruneDatabase(readConfig(context.env, context.cwd), olderThan));
+      const { goals, days } = await told(() => pruneDatabase(readConfig(ownEnv(context), context.cwd), olderThan));
       context.print(
         `Deleted ${formatCount(goals)} ${goals === 1 ? "goal" : "goals"}, and the history of ${formatCount(days)} ${days === 1 ? "day" : "days"}.`,
       );
@@ -61,4 +61,10 @@ async function told<Result>(work: () => Promise<Result>): Promise<Result> {
 /** As when a password is wrong or a database is missing: Postgres says it well enough. */
 function isConnectionFailure(thrown: unknown): boolean {
   return thrown instanceof Error && "severity" in thrown;
+}
+
+/** Without the key to a server, which may be any: no server is asked here. */
+function ownEnv({ env }: Context): NodeJS.ProcessEnv {
+  const { OUTERLOOP_API_KEY: _, ...rest } = env;
+  return rest;
 }

@@ -11,7 +11,6 @@
  * - BullMQ wakes who waits by a marker beside the jobs. After a failover the jobs may be there without it, so whoever has waited
  *   in vain looks once without waiting.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import { failpoint } from "../failpoints.ts";
@@ -230,7 +229,15 @@ export function startWorker(parts: WorkerParts, handler: StageHandler, options: 
 
 /** Until the time is over, or the signal comes. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return sleep(ms, undefined, { signal }).catch(() => undefined);
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+  });
 }
 
 /** People read why the tasks failed; where this worker stood when it said so is no help to them. */
