@@ -1,5 +1,7 @@
 /** The manifests of infra/k8s as kubectl would apply them: right by their schemas, and right to one another. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { readConfig } from "@outerloop/core";
 import { parse } from "yaml";
 import { describe, expect, test } from "vitest";
 import { ensurePrograms, howToInstall, kubectl as program } from "../../scripts/servers/programs.mjs";
@@ -18,11 +20,14 @@ import {
   renderOwn,
   renderWith,
   settingsOf,
+  workloads,
   type Container,
   type KubernetesObject,
   type PodTemplate,
 } from "./support/k8s/objects.ts";
 import { schemaProblems } from "./support/k8s/schemas.ts";
+import { matches } from "./support/k8s/selectors.ts";
+import { blocksOf } from "./prometheus/files.ts";
 
 type Objects = KubernetesObject[];
 type Check = (objects: readonly KubernetesObject[]) => string[];
@@ -35,10 +40,12 @@ const containerOf = (objects: Objects, name: string): Container => templateOf(ob
 const settings = (objects: Objects) => settingsOf(objects) as Record<string, string>;
 const policy = (objects: Objects, name: string) => find(objects, "NetworkPolicy", name)["spec"];
 const trigger = (objects: Objects, name: string) => find(objects, "ScaledObject", name)["spec"].triggers[0];
+const retentionOf = (objects: Objects) =>
+  find(objects, "CronJob", "-retention")["spec"].jobTemplate.spec.template.spec as PodTemplate["spec"];
 const remove = (objects: Objects, kind: string, name: string) =>
   void objects.splice(objects.indexOf(find(objects, kind, name)), 1);
 
-/** Each check, with faults that it must find in the manifests of production. */
+/** Each check, with faults that it must find in the manifests of production with what may be added to them. */
 const { allIsInOneNamespace, ...ofReferences } = references;
 const checks: readonly (readonly [Check, ...((objects: Objects) => void)[]])[] = [
   [
@@ -83,6 +90,7 @@ const checks: readonly (readonly [Check, ...((objects: Objects) => void)[]])[] =
     references.commandsExist,
     (all) => (containerOf(all, "-executor").args = ["services/executer/src/main.ts"]),
     (all) => (templateOf(all, "-migrate", "Job").spec.containers[0]!.args = ["migrate"]),
+    (all) => (templateOf(all, "-migrate", "Job").spec.containers[0]!.args![1] = "migrations"),
   ],
   [
     pods.podsAreRestricted,
@@ -92,6 +100,8 @@ const checks: readonly (readonly [Check, ...((objects: Objects) => void)[]])[] =
     (all) => delete templateOf(all, "-planner").spec.automountServiceAccountToken,
     (all) => delete templateOf(all, "-planner").spec.enableServiceLinks,
     (all) => (templateOf(all, "-planner").spec.hostNetwork = true),
+    (all) => delete retentionOf(all).securityContext,
+    (all) => delete retentionOf(all).containers[0]!.securityContext,
     (all) => templateOf(all, "-planner").spec.volumes!.push({ name: "host", hostPath: { path: "/" } }),
     (all) => delete containerOf(all, "-planner").securityContext!.allowPrivilegeEscalation,
     (all) => delete templateOf(all, "-planner").spec.initContainers![0]!.securityContext!.capabilities,
@@ -141,9 +151,34 @@ const checks: readonly (readonly [Check, ...((objects: Objects) => void)[]])[] =
   ],
   [
     pods.theJobCanBeAppliedAgain,
-    (all) => delete find(all, "Job", "-migrate")["spec"].ttlSecondsAfterFinished,
-    (all) => delete find(all, "Job", "-migrate")["spec"].activeDeadlineSeconds,
     (all) => (find(all, "Job", "-migrate").metadata.annotations = {}),
+    (all) =>
+      delete (find(all, "Job", "-migrate").metadata.annotations as Record<string, string>)[
+        "kustomize.toolkit.fluxcd.io/force"
+      ],
+  ],
+  [
+    pods.migrationsAreKeptAndHaveTime,
+    (all) => (templateOf(all, "-migrate", "Job").spec.restartPolicy = "OnFailure"),
+    (all) => (find(all, "Job", "-migrate")["spec"].ttlSecondsAfterFinished = 60),
+    (all) => delete find(all, "Job", "-migrate")["spec"].ttlSecondsAfterFinished,
+    (all) => (find(all, "Job", "-migrate")["spec"].activeDeadlineSeconds = 900),
+    (all) => delete find(all, "Job", "-migrate")["spec"].activeDeadlineSeconds,
+    (all) => (find(all, "Job", "-migrate")["spec"].backoffLimit = 0),
+  ],
+  [
+    pods.retentionIsCareful,
+    (all) => delete find(all, "CronJob", "-retention")["spec"].concurrencyPolicy,
+    (all) => (find(all, "CronJob", "-retention")["spec"].failedJobsHistoryLimit = 0),
+    (all) => delete find(all, "CronJob", "-retention")["spec"].jobTemplate.spec.activeDeadlineSeconds,
+    (all) => (retentionOf(all).restartPolicy = "OnFailure"),
+    (all) => (retentionOf(all).containers[0]!.args![3] = "0d"),
+    (all) => retentionOf(all).containers[0]!.args!.splice(2),
+  ],
+  [
+    pods.heapsCanBeLookedAt,
+    (all) => (containerOf(all, "-executor").args = ["services/executor/src/main.ts"]),
+    (all) => containerOf(all, "-ingress").args!.splice(2, 1),
   ],
   [
     pods.volumesFit,
@@ -211,10 +246,21 @@ const checks: readonly (readonly [Check, ...((objects: Objects) => void)[]])[] =
     (all) => remove(all, "NetworkPolicy", "-internet"),
     (all) => delete policy(all, "-internet").egress[0].to[0].ipBlock.except,
     (all) => policy(all, "-internet").egress[0].to[0].ipBlock.except.splice(4, 1),
-    (all) => (policy(all, "-internet").egress[0].to[1].ipBlock.cidr = "::/0"),
+    (all) => policy(all, "-internet").egress[0].to.push({ ipBlock: { cidr: "::/0" } }),
+    (all) => (policy(all, "-internet-ipv6").egress[0].to[0].ipBlock.cidr = "::/0"),
+    (all) => (policy(all, "-internet-ipv6").egress = []),
+    (all) => ((find(all, "NetworkPolicy", "-internet-ipv6").metadata as { name: string }).name = "outerloop-v6"),
     (all) => delete policy(all, "-internet").egress[0].ports,
     (all) => delete policy(all, "-internet").egress[0].to,
     (all) => policy(all, "-internet").egress[0].to.push({ namespaceSelector: {} }),
+  ],
+  [
+    network.jobsReachPostgresAlone,
+    (all) => policy(all, "-postgres").podSelector.matchExpressions[0].values.pop(),
+    (all) => policy(all, "-postgres").podSelector.matchExpressions[0].values.splice(4, 1),
+    (all) => policy(all, "-redis").podSelector.matchExpressions[0].values.push("retention"),
+    (all) => delete policy(all, "-internet").podSelector.matchExpressions,
+    (all) => remove(all, "NetworkPolicy", "-dns"),
   ],
   [
     network.nobodyReachesWorkersButMonitoring,
@@ -243,6 +289,8 @@ function suite(kubectl: string): void {
         ["redis-sentinel"],
         ["redis-cluster"],
         ["pgbouncer", "redis-sentinel", "keda-metrics-api"],
+        ["retention", "internet-ipv6"],
+        ["retention", "private-ca", "hpa"],
       ].map((components) => [`prod with ${components.join(", ")}`, renderWith(kubectl, "overlays/prod", components)]),
     ),
   };
@@ -268,7 +316,7 @@ function suite(kubectl: string): void {
   test("every check is made", () => {
     const made = new Set<unknown>([...checks.map(([check]) => check), allIsInOneNamespace]);
     const written = Object.entries({ ...ofReferences, ...pods, ...scaling, ...network });
-    const notChecks = new Set(["isOurs", "quantity"]);
+    const notChecks = new Set<string>(["isOurs", "quantity", "memoryOf", "heapOf", "besideHeap", "mayReach"]);
     expect(written.filter(([name, check]) => !notChecks.has(name) && !made.has(check)).map(([name]) => name)).toEqual(
       [],
     );
@@ -279,7 +327,7 @@ function suite(kubectl: string): void {
       faults.map((plant, index) => [words(check), index + 1, check, plant] as const),
     ),
   )("%s: planted fault %i is found", (_name, _index, check, plant) => {
-    const objects = structuredClone(prod);
+    const objects = structuredClone(overlays["prod with retention, internet-ipv6"]!);
     plant(objects);
     expect(check(objects)).not.toEqual([]);
   });
@@ -353,7 +401,7 @@ function suite(kubectl: string): void {
     ]);
   });
 
-  test("with PgBouncer everything gets the way around it, also KEDA's query", () => {
+  test("with PgBouncer everything gets the way around it", () => {
     const objects = overlays["prod with pgbouncer"]!;
     for (const each of ofKind(objects, "Deployment", "Job"))
       for (const container of containersOf(each["spec"].template.spec))
@@ -361,9 +409,6 @@ function suite(kubectl: string): void {
           container.env?.map(({ name }) => name),
           nameOf(each),
         ).toContain("DATABASE_DIRECT_URL");
-    expect(find(objects, "TriggerAuthentication", "-database")["spec"].secretTargetRef[0].key).toBe(
-      "DATABASE_DIRECT_URL",
-    );
     expect(policy(objects, "-postgres").egress[0].ports).toHaveLength(2);
   });
 
@@ -380,17 +425,112 @@ function suite(kubectl: string): void {
     expect(mapOf(overlays["prod with redis-cluster"]!)).not.toBe(mapOf(prod));
   });
 
-  test("the overlay in docs/kubernetes.md changes what it says", () => {
-    const text = readFileSync(`${manifestsPath}../../docs/kubernetes.md`, "utf8");
-    const [, overlay] = /```yaml\n(.*?)```/s.exec(text)!;
-    const objects = renderOwn(kubectl, (manifests) => overlay!.replace("../outerloop/infra/k8s", manifests));
+  test("hpa is all there is on base, and scales ingress too", () => {
+    const objects = renderWith(kubectl, "base", ["hpa"]);
+    expect(byName(objects, "HorizontalPodAutoscaler")).toHaveLength(4);
+    expect([...scaling.everyServiceIsScaledOnce(objects), ...scaling.scalingIsGentle(objects)]).toEqual([]);
+  });
+
+  test("with a CA of your own every process trusts it", () => {
+    const file = "/etc/outerloop/ca.crt";
+    for (const { object, pod } of workloads(overlays["prod with retention, private-ca, hpa"]!)) {
+      expect(pod.volumes, nameOf(object)).toContainEqual({ name: "ca", configMap: { name: "outerloop-ca" } });
+      for (const { env, volumeMounts } of containersOf(pod)) {
+        expect(env, nameOf(object)).toContainEqual({ name: "NODE_EXTRA_CA_CERTS", value: file });
+        expect(volumeMounts).toContainEqual({ name: "ca", mountPath: dirname(file), readOnly: true });
+      }
+    }
+  });
+
+  test("the alert on memory is above what a service has by its heap, and below its limit", () => {
+    const rules = readFileSync(`${manifestsPath}../prometheus/rules.yaml`, "utf8");
+    const [, gibibytes] = /process_resident_memory_bytes > ([\d.]+) \* 1024 \^ 3/.exec(rules)!;
+    for (const { metadata, spec } of ofKind(prod, "Deployment")) {
+      const { heap, limit } = pods.memoryOf(spec.template.spec.containers[0]);
+      expect(heap! + pods.besideHeap, metadata.name).toBeLessThan(Number(gibibytes) * 2 ** 30);
+      expect(Number(gibibytes) * 2 ** 30, metadata.name).toBeLessThan(limit);
+    }
+  });
+
+  test("a pod to look around with is restricted, and reaches what the planner does", () => {
+    const [debug] = readManifest("examples/debug.yaml");
+    expect(schemaProblems(debug!)).toEqual([]);
+    for (const check of [pods.podsAreRestricted, pods.resourcesAreBounded, references.everySecretIsInTheExample])
+      expect(check([debug!])).toEqual([]);
+    for (const port of [5432, 6379])
+      expect(network.mayReach(prod, debug!.metadata.labels!, { address: "10.1.2.3" }, port)).toBe(true);
+    // It waits for us and is not asked by others: no Service sends it requests.
+    for (const service of ofKind(prod, "Service"))
+      expect(matches({ matchLabels: service["spec"].selector }, debug!.metadata.labels!)).toBe(false);
+  });
+
+  test("stores inside the cluster are reached as pods, and nothing at their ports by address", () => {
+    const objects = renderOwn(kubectl, (manifests) =>
+      JSON.stringify({
+        resources: [`${manifests}/overlays/prod`],
+        patches: readManifest("examples/stores-in-cluster.yaml").map((patch) => ({ patch: JSON.stringify(patch) })),
+      }),
+    );
     expect(objects.flatMap(schemaProblems)).toEqual([]);
-    expect([...pods.allRunOneImage(objects), ...allIsInOneNamespace(objects)]).toEqual([]);
-    expect(containerOf(objects, "-executor").image).toBe("registry.example.com/outerloop:0.1.0");
-    expect(settingsOf(objects)).toMatchObject({ OUTERLOOP_MODEL: "openai/gpt-5.6-luna", PORT: "4000" });
-    for (const name of ["-postgres", "-redis"])
-      expect(policy(objects, name).egress[0].to).toEqual([{ ipBlock: { cidr: "10.20.0.0/24" } }]);
-    for (const component of readdirSync(`${manifestsPath}components`)) expect(text).toContain(`\`${component}\``);
+    const { labels } = templateOf(objects, "-executor").metadata;
+    const at = (pod: Record<string, string>) => ({ namespace: "databases", labels: pod });
+    expect(network.mayReach(objects, labels, at({ "cnpg.io/cluster": "outerloop" }), 5432)).toBe(true);
+    expect(network.mayReach(objects, labels, at({ app: "pgbouncer" }), 6432)).toBe(true);
+    expect(network.mayReach(objects, labels, at({ app: "valkey" }), 6379)).toBe(true);
+    expect(network.mayReach(objects, labels, at({ app: "stranger" }), 5432)).toBe(false);
+    for (const port of [5432, 6379])
+      expect(network.mayReach(objects, labels, { address: "10.1.2.3" }, port)).toBe(false);
+  });
+
+  describe("docs/kubernetes.md", () => {
+    const text = readFileSync(`${manifestsPath}../../docs/kubernetes.md`, "utf8");
+    const [overlay, ...more] = blocksOf(text, "yaml");
+
+    test("its overlay changes what it says", () => {
+      const objects = renderOwn(kubectl, (manifests) => overlay!.replace("../outerloop/infra/k8s", manifests));
+      expect(objects.flatMap(schemaProblems)).toEqual([]);
+      expect([...pods.allRunOneImage(objects), ...allIsInOneNamespace(objects)]).toEqual([]);
+      expect(containerOf(objects, "-executor").image).toBe("registry.example.com/outerloop:0.1.0");
+      expect(settingsOf(objects)).toMatchObject({ OUTERLOOP_MODEL: "openai/gpt-5.6-luna", PORT: "4000" });
+      for (const name of ["-postgres", "-redis"])
+        expect(policy(objects, name).egress[0].to).toEqual([{ ipBlock: { cidr: "10.20.0.0/24" } }]);
+      for (const component of readdirSync(`${manifestsPath}components`)) expect(text).toContain(`\`${component}\``);
+    });
+
+    test("its further patches change what they say", () => {
+      const patched = more.map((block) => {
+        const { patches } = parse(block) as { patches: unknown[] };
+        return renderOwn(kubectl, (manifests) =>
+          JSON.stringify({ resources: [`${manifests}/overlays/prod`], patches }),
+        );
+      });
+      const [secrets, dns] = patched;
+      expect(patched).toHaveLength(2);
+      expect(patched.flat().flatMap(schemaProblems)).toEqual([]);
+      for (const { metadata, imagePullSecrets } of ofKind(secrets!, "ServiceAccount"))
+        expect(imagePullSecrets, metadata.name).toEqual([{ name: "registry" }]);
+      const { labels } = templateOf(dns!, "-executor").metadata;
+      expect(network.mayReach(dns!, labels, { address: "10.96.0.10" }, 53)).toBe(true);
+      const openShift = { namespace: "openshift-dns", labels: {} };
+      expect(network.mayReach(dns!, labels, openShift, 5353)).toBe(true);
+      expect(network.mayReach(dns!, labels, openShift, 53)).toBe(false);
+    });
+
+    test("it reckons connections from what prod may start", () => {
+      const most = ofKind(prod, "ScaledObject", "HorizontalPodAutoscaler")
+        .map(({ spec }) => (spec.maxReplicaCount ?? spec.maxReplicas) as number)
+        .reduce((sum, each) => sum + each, 0);
+      const [, reckoned, connections] = /(\d+) pods × (\d+) × 1\.3/.exec(text)!;
+      expect([Number(reckoned), Number(connections)]).toEqual([
+        most,
+        readConfig({ DATABASE_URL: "postgres://host/database" }, "/").dbConnections,
+      ]);
+    });
+
+    test("what it applies and looks at is there", () => {
+      for (const [, path] of text.matchAll(/infra\/k8s\/((?:examples|overlays|components)\/[\w./-]+)/g))
+        expect(existsSync(manifestsPath + path), path).toBe(true);
+    });
   });
 
   // Renewed by `vitest run -u` on this file.

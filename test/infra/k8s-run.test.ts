@@ -1,5 +1,6 @@
 /** What the manifests of production say, done: each pod's processes run here, against a real Postgres and Valkey. */
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { createClient, type Client } from "@outerloop/client";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -7,13 +8,15 @@ import { ensurePrograms, howToInstall, kubectl as program } from "../../scripts/
 import { check } from "../crash/support/check.ts";
 import { endProcesses } from "../support/processes.ts";
 import { cloneDatabase, describeWithServers, notRun, redisDatabase } from "../support/servers.ts";
+import { blocksOf } from "./prometheus/files.ts";
 import { runJob, startPod, type Cluster, type Pod } from "./support/k8s/kubelet.ts";
-import { ofKind, render, type KubernetesObject } from "./support/k8s/objects.ts";
+import { ofKind, renderWith, type KubernetesObject } from "./support/k8s/objects.ts";
 
 const goalCount = 20;
 const kubectl = (await ensurePrograms(program))?.["kubectl"];
 if (kubectl === undefined) notRun("pods of the manifests", `kubectl 1.27+ not found; ${howToInstall(program)}`);
-else describeWithServers("the manifests of production", () => suite(render(kubectl, "overlays/prod")));
+else
+  describeWithServers("the manifests of production", () => suite(renderWith(kubectl, "overlays/prod", ["retention"])));
 
 function suite(objects: readonly KubernetesObject[]): void {
   const apiKey = `ol_${randomBytes(24).toString("base64url")}`;
@@ -29,7 +32,12 @@ function suite(objects: readonly KubernetesObject[]): void {
     await database.connect();
     // As a new database is: without our tables.
     await database.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC");
-    const secret = { DATABASE_URL: url, REDIS_URL: await redisDatabase(), OUTERLOOP_API_KEY: apiKey };
+    const secret = {
+      DATABASE_URL: url,
+      KEDA_DATABASE_URL: url,
+      REDIS_URL: await redisDatabase(),
+      OUTERLOOP_API_KEY: apiKey,
+    };
     cluster = { objects, secrets: { "outerloop-secrets": secret } };
   });
   afterAll(async () => {
@@ -91,6 +99,14 @@ function suite(objects: readonly KubernetesObject[]): void {
     await Promise.all(all().map((pod) => pod.ready));
   }, 180_000);
 
+  test("a heap snapshot is written where its page says, and the pod goes on", async () => {
+    const { executor } = pods;
+    executor.signal("SIGUSR2");
+    const snapshots = () => readdirSync(executor.folder("/tmp")).filter((name) => name.endsWith(".heapsnapshot"));
+    await expect.poll(snapshots, { timeout: 30_000 }).toHaveLength(1);
+    await expect.poll(() => executor.probe("readinessProbe"), { timeout: 30_000 }).toBe(true);
+  }, 60_000);
+
   test("the number that scales each stage is what Postgres holds of it; a stopped worker fails its liveness probe", async () => {
     const { ingress, planner, executor, reflector } = pods;
     for (const pod of [planner, executor, reflector]) pod.signal("SIGSTOP");
@@ -128,14 +144,18 @@ function suite(objects: readonly KubernetesObject[]): void {
     for (const pod of [planner, reflector]) pod.signal("SIGCONT");
   }, 120_000);
 
-  test("a role that may do nothing else can be granted the number", async () => {
+  test("the role that docs/kubernetes.md makes for KEDA may ask for the number, and do nothing else", async () => {
     const ask = "SELECT outerloop_load('execute')";
-    await database.query("BEGIN; CREATE ROLE outerloop_test_keda; SET LOCAL ROLE outerloop_test_keda; SAVEPOINT asked");
+    const text = readFileSync(new URL("../../docs/kubernetes.md", import.meta.url), "utf8");
+    const [before, after] = blocksOf(text, "sql").map((block) =>
+      block
+        .replaceAll(/\bkeda\b/g, "outerloop_test_keda")
+        .replace("DATABASE outerloop", `DATABASE ${database.escapeIdentifier(database.database!)}`),
+    );
+    await database.query(`BEGIN; ${before} SET LOCAL ROLE outerloop_test_keda; SAVEPOINT asked`);
     try {
       await expect(database.query(ask)).rejects.toThrow("permission denied");
-      await database.query(
-        "ROLLBACK TO asked; RESET ROLE; GRANT EXECUTE ON FUNCTION outerloop_load TO outerloop_test_keda",
-      );
+      await database.query(`ROLLBACK TO asked; RESET ROLE; ${after}`);
       await database.query("SET LOCAL ROLE outerloop_test_keda");
       expect((await database.query(ask)).rowCount).toBe(1);
       await expect(database.query("SELECT FROM tasks")).rejects.toThrow("permission denied");
@@ -170,4 +190,17 @@ function suite(objects: readonly KubernetesObject[]): void {
     }
     expect(await loads()).toEqual({ plan: 0, execute: 0, reflect: 0 });
   }, 180_000);
+
+  test("retention deletes what ended longer ago than it says, and no other goal", async () => {
+    const [old] = goals;
+    await database.query(
+      "UPDATE goals SET goal_day = goal_day - 91, ended_at = ended_at - interval '91 days' WHERE id = $1",
+      [old],
+    );
+    const [cronJob] = ofKind(objects, "CronJob");
+    const job = await runJob(cluster, { ...cronJob!, spec: cronJob!["spec"].jobTemplate.spec });
+    expect(await job.exited, job.text()).toBe(0);
+    expect(job.text()).toMatch(/^Deleted 1 goal,/m);
+    expect(await count("SELECT count(*) AS n FROM goals")).toBe(goalCount - 1);
+  }, 60_000);
 }

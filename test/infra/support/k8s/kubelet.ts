@@ -36,6 +36,8 @@ export interface Pod {
   /** One probe now. */
   probe(which: "livenessProbe" | "readinessProbe"): Promise<boolean>;
   signal(signal: NodeJS.Signals): void;
+  /** Where on this machine a folder of it is. */
+  folder(mountPath: string): string;
   /** Kills what still runs of it, and takes its volumes away. */
   close(): Promise<void>;
   /** preStop, then SIGTERM; how it ended, and how much of its grace period that took. */
@@ -101,6 +103,7 @@ export async function startPod(cluster: Cluster, deployment: KubernetesObject): 
     url,
     probe: (which) => probe(service[which]!),
     signal: (signal) => running.at(-1)?.kill(signal),
+    folder: (path) => place.volumes.get(service.volumeMounts!.find(({ mountPath }) => mountPath === path)!.name)!,
     async close() {
       running.at(-1)?.kill("SIGKILL");
       await running.at(-1)?.exited;
@@ -181,6 +184,7 @@ function start(cluster: Cluster, name: string, container: Container, place: Plac
   for (const [key, value] of Object.entries(env)) env[key] = folders.get(value) ?? value;
   const tmp = folders.get("/tmp");
   if (tmp === undefined) throw new Error(`${name} has no /tmp`);
+  const args = container.args!.map((arg) => arg.replace(/(?<==)\/\w+$/, (path) => folders.get(path) ?? path));
   // As readOnlyRootFilesystem: it writes to its volumes and nowhere else.
   const may = [
     "fs-read=*",
@@ -192,14 +196,14 @@ function start(cluster: Cluster, name: string, container: Container, place: Plac
   ];
   return startProcess(
     name,
-    container.args![0]!,
+    args[0]!,
     {
       ...env,
       TMPDIR: tmp,
       HOME: "/nonexistent",
       NODE_OPTIONS: ["--permission", ...may.map((each) => `--allow-${each}`)].join(" "),
     },
-    container.args!.slice(1),
+    args.slice(1),
   );
 }
 

@@ -61,6 +61,7 @@ export interface PodTemplate {
   metadata: { labels: Labels };
   spec: {
     serviceAccountName?: string;
+    restartPolicy?: string;
     automountServiceAccountToken?: boolean;
     enableServiceLinks?: boolean;
     terminationGracePeriodSeconds?: number;
@@ -92,6 +93,7 @@ export function renderWith(kubectl: string, overlay: string, components: readonl
     JSON.stringify({
       // Again: what a component adds here has none yet.
       namespace: "outerloop",
+      images: [{ name: "outerloop", newTag: "0.1.0" }],
       resources: [`${manifests}/${overlay}`],
       components: components.map((name) => `${manifests}/components/${name}`),
     }),
@@ -134,10 +136,16 @@ export const ofKind = (objects: readonly KubernetesObject[], ...kinds: readonly 
 export function workloads(
   objects: readonly KubernetesObject[],
 ): { object: KubernetesObject; template: PodTemplate; pod: PodTemplate["spec"] }[] {
-  return ofKind(objects, "Deployment", "StatefulSet", "Job").map((object) => {
-    const template = object["spec"].template as PodTemplate;
+  return ofKind(objects, "Deployment", "StatefulSet", "Job", "CronJob", "Pod").map((object) => {
+    const template = templateOf(object);
     return { object, template, pod: template.spec };
   });
+}
+
+function templateOf(object: KubernetesObject): PodTemplate {
+  if (object.kind === "Pod") return object as unknown as PodTemplate;
+  const { spec } = object.kind === "CronJob" ? object["spec"].jobTemplate : object;
+  return spec.template as PodTemplate;
 }
 
 export const containersOf = (pod: PodTemplate["spec"]): Container[] => [

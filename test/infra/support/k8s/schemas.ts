@@ -10,12 +10,14 @@ import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitorin
 import { Deployment } from "kubernetes-models/apps/v1/Deployment";
 import { StatefulSet } from "kubernetes-models/apps/v1/StatefulSet";
 import { HorizontalPodAutoscaler } from "kubernetes-models/autoscaling/v2/HorizontalPodAutoscaler";
+import { CronJob } from "kubernetes-models/batch/v1/CronJob";
 import { Job } from "kubernetes-models/batch/v1/Job";
 import { Ingress } from "kubernetes-models/networking.k8s.io/v1/Ingress";
 import { NetworkPolicy } from "kubernetes-models/networking.k8s.io/v1/NetworkPolicy";
 import { PodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import { ConfigMap } from "kubernetes-models/v1/ConfigMap";
 import { Namespace } from "kubernetes-models/v1/Namespace";
+import { Pod } from "kubernetes-models/v1/Pod";
 import { Secret } from "kubernetes-models/v1/Secret";
 import { Service } from "kubernetes-models/v1/Service";
 import { ServiceAccount } from "kubernetes-models/v1/ServiceAccount";
@@ -24,6 +26,7 @@ import { nameOf, type KubernetesObject } from "./objects.ts";
 const models = new Map(
   [
     ConfigMap,
+    CronJob,
     Deployment,
     HorizontalPodAutoscaler,
     HTTPRoute,
@@ -31,6 +34,7 @@ const models = new Map(
     Job,
     Namespace,
     NetworkPolicy,
+    Pod,
     PodDisruptionBudget,
     PodMonitor,
     PrometheusRule,

@@ -56,6 +56,10 @@ function admits(rules: readonly Rule[], side: "from" | "to", other: Other, port:
   );
 }
 
+/** Whether these pods may open a connection to it. */
+export const mayReach = (objects: readonly KubernetesObject[], labels: Labels, other: Other, port: number): boolean =>
+  admits(rulesOf(objects, labels, "Egress"), "to", other, port, "outerloop");
+
 export function policiesAreOfSomebody(objects: readonly KubernetesObject[]): string[] {
   return ofKind(objects, "NetworkPolicy").flatMap((policy) => {
     const pods = workloadsOf(objects, policy["spec"].podSelector as Selector);
@@ -89,8 +93,10 @@ export function everyPodIsDeniedFirst(objects: readonly KubernetesObject[]): str
 
 const executor: Labels = { "app.kubernetes.io/name": "outerloop", "app.kubernetes.io/component": "executor" };
 const ingress: Labels = { ...executor, "app.kubernetes.io/component": "ingress" };
+const dns: Other = { namespace: "kube-system", labels: { "k8s-app": "kube-dns" } };
 const stranger: Labels = { app: "stranger" };
-const publicAddresses = ["1.1.1.1", "104.18.7.192", "2606:4700::1111"];
+const publicAddresses = ["1.1.1.1", "104.18.7.192"];
+const publicV6Address = "2606:4700::1111";
 const insideAddresses = [
   "10.1.2.3",
   "172.16.4.5",
@@ -106,26 +112,47 @@ const insideAddresses = [
   "fe80::1",
 ];
 
+/** Where our own are pods beside us they are meant by labels, else by an address. */
+function storeOf(objects: readonly KubernetesObject[], component: "postgres" | "valkey"): Other {
+  return workloads(objects).some(({ object }) => object.kind === "StatefulSet")
+    ? { namespace: "outerloop", labels: { ...executor, "app.kubernetes.io/component": component } }
+    : { address: "10.1.2.3" };
+}
+
+/** Migrations and retention: they need Postgres, and a tool that a model drives is none of them. */
+export function jobsReachPostgresAlone(objects: readonly KubernetesObject[]): string[] {
+  return workloads(objects)
+    .filter(({ object }) => object.kind === "Job" || object.kind === "CronJob")
+    .flatMap(({ object, template }) => {
+      const reaches = (other: Other, port: number) => mayReach(objects, template.metadata.labels, other, port);
+      return [
+        ...(reaches(dns, 53) ? [] : ["has no DNS"]),
+        ...(reaches(storeOf(objects, "postgres"), 5432) ? [] : ["does not reach Postgres"]),
+        ...(reaches(storeOf(objects, "valkey"), 6379) ? ["reaches Redis"] : []),
+        ...[...publicAddresses, publicV6Address]
+          .filter((address) => reaches({ address }, 443))
+          .map((address) => `reaches ${address}`),
+      ].map((problem) => `${nameOf(object)} ${problem}`);
+    });
+}
+
 export function workersReachOnlyWhatTheyNeed(objects: readonly KubernetesObject[]): string[] {
-  const rules = rulesOf(objects, executor, "Egress");
-  const reaches = (other: Other, port: number) => admits(rules, "to", other, port, "outerloop");
-  const dns: Other = { namespace: "kube-system", labels: { "k8s-app": "kube-dns" } };
-  const datastores = workloads(objects).some(({ object }) => object.kind === "StatefulSet");
-  const store = (component: string): Other =>
-    datastores
-      ? { namespace: "outerloop", labels: { ...executor, "app.kubernetes.io/component": component } }
-      : { address: "10.1.2.3" };
+  const reaches = (other: Other, port: number) => mayReach(objects, executor, other, port);
+  const byIpv6 = ofKind(objects, "NetworkPolicy").some(({ metadata: { name } }) => name === "outerloop-internet-ipv6");
+  const open = [...publicAddresses, ...(byIpv6 ? [publicV6Address] : [])];
+  // Pods and nodes have such addresses in some clusters.
+  const closed = [...insideAddresses, ...(byIpv6 ? [] : [publicV6Address])];
   return [
     ...(reaches(dns, 53) ? [] : ["workers have no DNS"]),
-    ...(reaches(store("postgres"), 5432) ? [] : ["workers do not reach Postgres"]),
-    ...(reaches(store("valkey"), 6379) ? [] : ["workers do not reach Redis"]),
-    ...publicAddresses.flatMap((address) => [
+    ...(reaches(storeOf(objects, "postgres"), 5432) ? [] : ["workers do not reach Postgres"]),
+    ...(reaches(storeOf(objects, "valkey"), 6379) ? [] : ["workers do not reach Redis"]),
+    ...open.flatMap((address) => [
       ...(reaches({ address }, 443) ? [] : [`workers do not reach ${address}:443`]),
       ...[22, 25, 80, 5432]
         .filter((port) => reaches({ address }, port))
         .map((port) => `workers reach ${address}:${port}`),
     ]),
-    ...insideAddresses.flatMap((address) =>
+    ...closed.flatMap((address) =>
       [80, 443, 8080, 10250]
         .filter((port) => reaches({ address }, port))
         .map((port) => `workers reach ${address}:${port}`),

@@ -72,7 +72,22 @@ export function resourcesAreBounded(objects: readonly KubernetesObject[]): strin
 
 const mebi = 2 ** 20;
 /** Buffers, code, threads and stacks of a process, beside its heap. */
-const besideHeap = 192 * mebi;
+export const besideHeap = 192 * mebi;
+
+/** What a container may have, and how much of it is its service's heap; in bytes. */
+export function memoryOf({ args, resources }: Container): {
+  readonly heap: number | undefined;
+  readonly limit: number;
+} {
+  const limit = quantity(resources?.limits?.["memory"] ?? "0");
+  return { heap: heapOf(args ?? [], limit), limit };
+}
+
+/** In bytes, by the arguments of node. */
+export function heapOf(args: readonly string[], limit: number): number | undefined {
+  const share = args.map((arg) => /^--max-old-space-size-percentage=(\d+)$/.exec(arg)?.[1]).find(Boolean);
+  return share === undefined ? undefined : (limit * Number(share)) / 100;
+}
 
 /** The kernel kills a whole container that goes over its limit: what one task's child exhausts must not reach it. */
 export function memoryFits(objects: readonly KubernetesObject[]): string[] {
@@ -80,11 +95,10 @@ export function memoryFits(objects: readonly KubernetesObject[]): string[] {
   const children = Number(settings["OUTERLOOP_ISOLATED_RUNS"]) * Number(settings["OUTERLOOP_ISOLATED_HEAP_MB"]) * mebi;
   return ofContainers(objects, (container, { object }) => {
     if (object.kind !== "Deployment" || container.name !== "outerloop") return [];
-    const share = container.args?.map((arg) => /^--max-old-space-size-percentage=(\d+)$/.exec(arg)?.[1]).find(Boolean);
-    if (share === undefined) return ["has a heap of any size"];
-    const limit = quantity(container.resources?.limits?.["memory"] ?? "0");
+    const { heap, limit } = memoryOf(container);
+    if (heap === undefined) return ["has a heap of any size"];
     const ingress = object.metadata.name === "outerloop-ingress";
-    const needed = (limit * Number(share)) / 100 + besideHeap + (ingress ? 0 : children);
+    const needed = heap + besideHeap + (ingress ? 0 : children);
     return needed <= limit ? [] : [`needs up to ${Math.round(needed / mebi)} MiB of ${Math.round(limit / mebi)}`];
   });
 }
@@ -156,19 +170,68 @@ export function servicesWaitForMigrations(objects: readonly KubernetesObject[]):
   ];
 }
 
-/** A Job can't be changed: it goes by itself, or is replaced by whoever applies the manifests. */
+/** A Job can't be changed: it is replaced by whoever applies the manifests. */
 export function theJobCanBeAppliedAgain(objects: readonly KubernetesObject[]): string[] {
   return workloads(objects)
     .filter(({ object }) => object.kind === "Job")
     .flatMap(({ object }) => {
       const { annotations = {} } = object.metadata;
       return [
-        ...((object["spec"].ttlSecondsAfterFinished ?? Infinity) <= 300 ? [] : ["stays when it is finished"]),
-        ...(object["spec"].activeDeadlineSeconds > 0 ? [] : ["may hold its name for ever"]),
         ...(annotations["argocd.argoproj.io/hook-delete-policy"] === "BeforeHookCreation" ? [] : ["stops Argo CD"]),
         ...(annotations["kustomize.toolkit.fluxcd.io/force"] === "enabled" ? [] : ["stops Flux"]),
       ].map((problem) => `${nameOf(object)} ${problem}`);
     });
+}
+
+const hourSeconds = 3600;
+
+/** Who comes in the morning finds why a migration failed at night; and one that builds indexes is left to it. */
+export function migrationsAreKeptAndHaveTime(objects: readonly KubernetesObject[]): string[] {
+  return workloads(objects)
+    .filter(({ object }) => object.kind === "Job")
+    .flatMap(({ object, pod }) => {
+      const {
+        ttlSecondsAfterFinished: kept = Infinity,
+        activeDeadlineSeconds: time = 0,
+        backoffLimit,
+      } = object["spec"];
+      return [
+        // OnFailure takes its pod away with the last failure, and the log with it.
+        ...(pod.restartPolicy === "Never" ? [] : ["loses the log of what failed"]),
+        ...(kept >= 12 * hourSeconds && kept <= 7 * 24 * hourSeconds ? [] : [`is kept for ${kept} s`]),
+        ...(time >= 6 * hourSeconds && time <= 24 * hourSeconds ? [] : [`has ${time} s`]),
+        ...(backoffLimit >= 4 && backoffLimit <= 8 ? [] : [`is tried ${backoffLimit} times more`]),
+      ].map((problem) => `${nameOf(object)} ${problem}`);
+    });
+}
+
+/** What deletes says what, never runs beside itself, ends, and leaves the log of a failure. */
+export function retentionIsCareful(objects: readonly KubernetesObject[]): string[] {
+  return workloads(objects)
+    .filter(({ object }) => object.kind === "CronJob")
+    .flatMap(({ object, pod }) => {
+      const { concurrencyPolicy, failedJobsHistoryLimit, jobTemplate } = object["spec"];
+      const command = pod.containers[0]?.args?.slice(1).join(" ") ?? "";
+      return [
+        ...(concurrencyPolicy === "Forbid" ? [] : ["may run beside itself"]),
+        ...(jobTemplate.spec.activeDeadlineSeconds > 0 ? [] : ["may run for ever"]),
+        ...(pod.restartPolicy === "Never" && failedJobsHistoryLimit > 0 ? [] : ["loses the log of what failed"]),
+        ...(/^prune --older-than [1-9]\d*d$/.test(command) ? [] : [`runs ${command}`]),
+      ].map((problem) => `${nameOf(object)} ${problem}`);
+    });
+}
+
+/** By a signal, into the one folder that can be written: docs/runbooks/OuterloopMemoryHigh.md. */
+export function heapsCanBeLookedAt(objects: readonly KubernetesObject[]): string[] {
+  return ofContainers(objects, ({ args = [], name, volumeMounts }, { object }) =>
+    object.kind !== "Deployment" ||
+    name !== "outerloop" ||
+    (args.includes("--heapsnapshot-signal=SIGUSR2") &&
+      args.includes("--diagnostic-dir=/tmp") &&
+      volumeMounts?.some(({ mountPath }) => mountPath === "/tmp"))
+      ? []
+      : ["writes no heap snapshot"],
+  );
 }
 
 export function volumesFit(objects: readonly KubernetesObject[]): string[] {

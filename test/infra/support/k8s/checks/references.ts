@@ -1,5 +1,5 @@
 /** What one object says of another: there it is. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readConfig } from "@outerloop/core";
 import {
@@ -92,6 +92,8 @@ function isRead(name: string): boolean {
   }
 }
 
+/** Node's own. */
+const nodeNames = new Set(["NODE_EXTRA_CA_CERTS"]);
 /** Of the images that are not ours. */
 const foreignNames = new Set(["POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA"]);
 
@@ -102,7 +104,7 @@ export function everyVariableIsKnown(objects: readonly KubernetesObject[]): stri
   const inContainers = workloads(objects).flatMap(({ object, pod }) =>
     containersOf(pod).flatMap((container) =>
       (container.env ?? [])
-        .filter(({ name }) => !(isOurs(container) ? isRead(name) : foreignNames.has(name)))
+        .filter(({ name }) => !(isOurs(container) ? nodeNames.has(name) || isRead(name) : foreignNames.has(name)))
         .map(({ name }) => `${nameOf(object)}/${container.name}: ${name} is no variable that it knows`),
     ),
   );
@@ -137,14 +139,21 @@ export function everySecretIsInTheExample(objects: readonly KubernetesObject[]):
 
 export function commandsExist(objects: readonly KubernetesObject[]): string[] {
   const root = fileURLToPath(new URL("../../../../../", import.meta.url));
+  const cli = "packages/cli/src/";
+  const ofCli = new Set(
+    readdirSync(`${root}${cli}commands`)
+      .map((file) => readFileSync(`${root}${cli}commands/${file}`, "utf8"))
+      .flatMap((text) => [...text.matchAll(/\.command\("([a-z-]+)/g)].map(([, name]) => name)),
+  );
   return workloads(objects).flatMap(({ object, pod }) =>
     containersOf(pod)
       .filter(isOurs)
       .flatMap((container) => {
-        const main = container.args?.find((arg) => !arg.startsWith("--"));
-        return main !== undefined && existsSync(root + main)
+        const [main, command] = container.args?.filter((arg) => !arg.startsWith("--")) ?? [];
+        const exists = main !== undefined && existsSync(root + main);
+        return exists && (main !== `${cli}main.ts` || ofCli.has(command))
           ? []
-          : [`${nameOf(object)}/${container.name} starts ${main}, which there is not`];
+          : [`${nameOf(object)}/${container.name} starts ${main} ${command ?? ""}, which there is not`];
       }),
   );
 }
