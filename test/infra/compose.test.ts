@@ -2,23 +2,29 @@
  * compose.yaml without an engine: Compose itself reads it, and what it would start runs here instead, each command with
  * its environment and its health check, where only the names of hosts and the ports are others.
  */
-import { execFile, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findRedis } from "../../scripts/servers/find.mjs";
+import { findPostgres, findRedis } from "../../scripts/servers/find.mjs";
 import { freePort } from "../../scripts/servers/process.mjs";
 import { dockerCompose, ensurePrograms, howToInstall } from "../../scripts/servers/programs.mjs";
+import { startOwnPostgres, type OwnServer } from "../crash/support/own-servers.ts";
 import { endProcesses, isReady, startProcess, watchProcess, type ServiceProcess } from "../support/processes.ts";
 import { cloneDatabase, describeWithServers, notRun, realServers, redisDatabase } from "../support/servers.ts";
+import { blocksOf } from "./prometheus/files.ts";
 import { readCompose, type ComposeProject, type ComposeService } from "./support/image/compose.ts";
 import { rootPath } from "./support/image/context.ts";
 import { parseDockerfile } from "./support/image/dockerfile.ts";
+import { besideHeap, heapOf } from "./support/k8s/checks/pods.ts";
 import { expectGoalSucceeds } from "./support/image/goal.ts";
 
+const run = promisify(execFile);
+const docs = readFileSync(join(rootPath, "docs/containers.md"), "utf8");
 const services = ["ingress", "planner", "executor", "reflector"] as const;
 const ours = [...services, "migrate"] as const;
 /** Executors that a machine may well be given. */
@@ -68,7 +74,7 @@ function suite(command: string): void {
   });
 
   test.each(services)("%s starts after the migration, and has time to drain and room for isolated runs", (name) => {
-    const { depends_on, stop_grace_period, restart, environment, deploy } = project.services[name]!;
+    const { depends_on, stop_grace_period, restart, environment, deploy, command, tmpfs } = project.services[name]!;
     expect(restart).toBe("unless-stopped");
     expect(depends_on).toMatchObject({
       migrate: { condition: "service_completed_successfully" },
@@ -76,8 +82,14 @@ function suite(command: string): void {
       valkey: { condition: "service_healthy" },
     });
     expect(secondsOf(stop_grace_period!)).toBeGreaterThanOrEqual(Number(environment["OUTERLOOP_DRAIN_MS"]) / 1000 + 10);
+    const { memory } = deploy.resources.limits;
     const children = Number(environment["OUTERLOOP_ISOLATED_RUNS"]) * Number(environment["OUTERLOOP_ISOLATED_HEAP_MB"]);
-    expect(deploy.resources.limits.memory).toBeGreaterThanOrEqual((children + 768) * 2 ** 20);
+    // Files in /tmp are memory too.
+    const files = tmpfs.reduce((sum, each) => sum + Number(/size=(\d+)m$/.exec(each)?.[1]), 0);
+    const heap = heapOf(command, memory);
+    expect(heap).toBeDefined();
+    expect(heap! + (children + files) * 2 ** 20 + besideHeap).toBeLessThanOrEqual(memory);
+    expect(environment).not.toHaveProperty("NODE_OPTIONS");
   });
 
   test("what a service is given is in the configuration, and keys reach the services that need them", async () => {
@@ -107,6 +119,22 @@ function suite(command: string): void {
       expect(given[name]!.environment["DATABASE_URL"]).toBe(
         `postgres://${POSTGRES_USER}:${POSTGRES_PASSWORD}@postgres:5432/${POSTGRES_DB}`,
       );
+  });
+
+  test("docs/containers.md speaks of services that there are, and migrates before it replaces them", () => {
+    const named = [...docs.matchAll(/docker compose (?:exec(?: -T)?|run --rm|logs -f|restart) ([a-z]+)/g)];
+    expect(named.length).toBeGreaterThan(8);
+    for (const [command, name] of named) expect(Object.keys(project.services), command).toContain(name);
+    const upgrades = docs.match(/docker compose (?:build|pull) &&.*/g) ?? [];
+    expect(upgrades).toHaveLength(2);
+    for (const upgrade of upgrades)
+      expect(upgrade).toMatch(/&& docker compose run --rm migrate && docker compose up -d --wait/);
+    const [, prune] = /docker compose run --rm migrate node (.* prune) --older-than 90d/.exec(docs)!;
+    const { stdout } = spawnSync(process.execPath, [...prune!.split(" "), "--help"], {
+      cwd: rootPath,
+      encoding: "utf8",
+    });
+    expect(stdout).toContain("--older-than");
   });
 
   describeWithServers("with real servers", () => {
@@ -159,6 +187,49 @@ function suite(command: string): void {
         rmSync(folder, { recursive: true, force: true });
       }
     });
+
+    test("docs/containers.md's way back from a dump is one, on the same server and on a new one", async () => {
+      const folder = mkdtempSync(join(tmpdir(), "outerloop-compose-dump-"));
+      // What is said to Postgres is done; the containers around it are not here.
+      const docker = `#!/bin/sh\n[ "$1 $2 $3 $4" = "compose exec -T postgres" ] || exit 0\nshift 4\nexec "$@"\n`;
+      writeFileSync(join(folder, "docker"), docker, { mode: 0o755 });
+      const [backUp, restore] = blocksOf(docs.split("### Back up and restore\n")[1]!, "sh");
+      const servers = await Promise.all([startOwnPostgres(), startOwnPostgres()]);
+      const shell = (script: string, { port }: OwnServer) =>
+        run("sh", ["-ec", script], {
+          cwd: folder,
+          env: {
+            PATH: [folder, findPostgres()!.bin, process.env["PATH"]].join(":"),
+            PGHOST: "127.0.0.1",
+            PGPORT: String(port),
+          },
+        });
+      const urlOf = ({ port }: OwnServer) => `postgres://outerloop@127.0.0.1:${port}/outerloop`;
+      const migrate = async (server: OwnServer, ...args: string[]) => {
+        const env = { DATABASE_URL: urlOf(server) };
+        const process = startProcess("migrate", "packages/cli/src/main.ts", env, ["migrate", ...args]);
+        expect(await process.exited, process.text()).toBe(0);
+      };
+      try {
+        // As the image sets a new volume up.
+        for (const server of servers)
+          await shell("createuser -U postgres --superuser outerloop; createdb -U outerloop outerloop", server);
+        const [lost] = servers;
+        await migrate(lost!);
+        await shell(`psql -U outerloop -c "INSERT INTO tenants (id, name) VALUES ('kept', 'kept')"`, lost!);
+        await shell(backUp!, lost!);
+        await shell(`psql -U outerloop -c "DELETE FROM tenants WHERE id = 'kept'"`, lost!);
+        for (const server of servers) {
+          await shell(restore!, server);
+          await migrate(server, "--wait", "--timeout", "1s");
+          const { stdout } = await shell(`psql -U outerloop -Atc "SELECT id FROM tenants WHERE id = 'kept'"`, server);
+          expect(stdout.trim()).toBe("kept");
+        }
+      } finally {
+        await Promise.all(servers.map((server) => server.close()));
+        rmSync(folder, { recursive: true, force: true });
+      }
+    }, 60_000);
 
     test("migrate, then all services with two executors: all become healthy, a goal succeeds, all drain", async () => {
       const data = mkdtempSync(join(tmpdir(), "outerloop-compose-data-"));
