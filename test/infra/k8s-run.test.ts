@@ -122,7 +122,7 @@ function suite(objects: readonly KubernetesObject[]): void {
     }
     expect(await count("SELECT count(*) AS n FROM goals WHERE status = 'queued'")).toBe(goalCount);
     expect(await loads()).toEqual({ plan: goalCount, execute: 0, reflect: 0 });
-    expect(await scaling(ingress)).toEqual({ plan: goalCount, execute: 0, reflect: 0 });
+    await expect.poll(() => scaling(ingress)).toEqual({ plan: goalCount, execute: 0, reflect: 0 });
     expect(await Promise.all(all().map((pod) => pod.probe("livenessProbe")))).toEqual([true, false, false, false]);
 
     planner.signal("SIGCONT");
@@ -130,7 +130,7 @@ function suite(objects: readonly KubernetesObject[]): void {
     const ready = await count("SELECT count(*) AS n FROM tasks WHERE status = 'ready'");
     expect(ready).toBeGreaterThan(goalCount);
     expect(await loads()).toEqual({ plan: 0, execute: ready, reflect: 0 });
-    expect(await scaling(ingress)).toEqual(await loads());
+    await expect.poll(() => scaling(ingress)).toEqual(await loads());
     expect(await planner.probe("livenessProbe")).toBe(true);
 
     planner.signal("SIGSTOP");
@@ -139,7 +139,7 @@ function suite(objects: readonly KubernetesObject[]): void {
     const reflecting = await count("SELECT count(*) AS n FROM tasks WHERE status = 'reflecting'");
     expect(reflecting).toBe(ready);
     expect(await loads()).toEqual({ plan: 0, execute: 0, reflect: reflecting });
-    expect(await scaling(executor)).toEqual(await loads());
+    await expect.poll(() => scaling(executor)).toEqual(await loads());
     expect(await executor.probe("livenessProbe")).toBe(true);
     for (const pod of [planner, reflector]) pod.signal("SIGCONT");
   }, 120_000);
