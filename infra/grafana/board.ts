@@ -1,12 +1,10 @@
 /**
- * The Grafana board as code. `node infra/grafana/board.ts` writes outerloop.json beside it, which is what Grafana imports;
+ * What the Grafana board shows, as code. `node infra/grafana/board.ts` writes outerloop.json beside it, which is what Grafana imports;
  * a test holds both equal. Panels that read `stage:…` need the recording rules of ../prometheus/rules.yaml.
- *
- * Written out by hand in the few fields that Grafana's classic model needs, since its builder library is not stable yet.
- * The model: https://grafana.com/docs/grafana/latest/visualizations/dashboards/build-dashboards/view-dashboard-json-model/
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { datasource, toPanels, type Row, type Target } from "./panels.ts";
 
 /** Of the pages in docs/runbooks; the rules' `runbook_url` begin with it too. */
 const runbooks = "https://github.com/outerloop/outerloop/blob/main/docs/runbooks";
@@ -14,38 +12,8 @@ const runbooks = "https://github.com/outerloop/outerloop/blob/main/docs/runbooks
 /** Of Grafana 13; older ones migrate it on import. */
 const schemaVersion = 42;
 
-const datasource = { type: "prometheus", uid: "${datasource}" };
 /** Every selector is of the installation that is chosen above; `.*` also matches where there is no such label. */
 const here = 'namespace=~"$namespace"';
-const width = 24;
-
-interface Target {
-  readonly expr: string;
-  readonly legend: string;
-}
-
-interface PanelOptions {
-  readonly title: string;
-  readonly description: string;
-  /** Grafana's name for it: `s`, `short`, `reqps`, `bytes`, `currencyUSD`. */
-  readonly unit: string;
-  readonly targets: readonly Target[];
-  readonly kind?: "timeseries" | "stat";
-  readonly stacked?: boolean;
-  /** A line from which on it is bad: that of the alert. */
-  readonly threshold?: number;
-  /** The page of the alert that looks at the same. */
-  readonly runbook?: string;
-}
-
-interface Row {
-  readonly title: string;
-  /** In 24ths of the page and in Grafana's lines. */
-  readonly panelWidth: number;
-  readonly panelHeight: number;
-  readonly panels: readonly PanelOptions[];
-}
-
 const quantiles = [
   ["0.5", "p50"],
   ["0.95", "p95"],
@@ -332,75 +300,6 @@ const rows: readonly Row[] = [
   },
 ];
 
-function toPanel(options: PanelOptions, id: number, x: number, y: number, row: Row): object {
-  const { title, description, unit, targets, kind = "timeseries", stacked = false, threshold, runbook } = options;
-  const steps = [
-    { color: "green", value: null },
-    ...(threshold === undefined ? [] : [{ color: "red", value: threshold }]),
-  ];
-  const lines = {
-    drawStyle: "line",
-    fillOpacity: stacked ? 20 : 0,
-    stacking: { mode: stacked ? "normal" : "none", group: "A" },
-    thresholdsStyle: { mode: threshold === undefined ? "off" : "line" },
-  };
-  return {
-    id,
-    type: kind,
-    title,
-    description,
-    links: runbook === undefined ? [] : [{ title: "What to do", url: `${runbooks}/${runbook}.md`, targetBlank: true }],
-    datasource,
-    gridPos: { x, y, w: row.panelWidth, h: row.panelHeight },
-    fieldConfig: {
-      defaults: {
-        unit,
-        min: 0,
-        thresholds: { mode: "absolute", steps },
-        ...(kind === "timeseries" && { custom: lines }),
-      },
-      overrides: [],
-    },
-    options:
-      kind === "stat"
-        ? { reduceOptions: { calcs: ["lastNotNull"] }, textMode: "value_and_name", colorMode: "value" }
-        : {
-            legend: { displayMode: "list", placement: "bottom", showLegend: true },
-            tooltip: { mode: "multi", sort: "desc" },
-          },
-    targets: targets.map(({ expr, legend }, index) => ({
-      refId: String.fromCodePoint("A".codePointAt(0)! + index),
-      datasource,
-      expr,
-      legendFormat: legend,
-    })),
-  };
-}
-
-/** Rows one below the other, each with its panels from left to right. */
-function toPanels(all: readonly Row[]): readonly object[] {
-  const panels: object[] = [];
-  let y = 0;
-  for (const row of all) {
-    panels.push({
-      id: panels.length + 1,
-      type: "row",
-      title: row.title,
-      collapsed: false,
-      panels: [],
-      gridPos: { x: 0, y, w: width, h: 1 },
-    });
-    y += 1;
-    const inLine = Math.floor(width / row.panelWidth);
-    for (const [index, options] of row.panels.entries()) {
-      const x = (index % inLine) * row.panelWidth;
-      panels.push(toPanel(options, panels.length + 1, x, y + Math.floor(index / inLine) * row.panelHeight, row));
-    }
-    y += Math.ceil(row.panels.length / inLine) * row.panelHeight;
-  }
-  return panels;
-}
-
 export const board = {
   uid: "outerloop",
   title: "Outerloop",
@@ -445,7 +344,7 @@ export const board = {
       },
     ],
   },
-  panels: toPanels(rows),
+  panels: toPanels(rows, runbooks),
 };
 
 if (import.meta.main) {

@@ -49,9 +49,13 @@ describeWithServers("a backup", () => {
     const redisUrl = await redisDatabase();
     const env = { ...workload.env, REDIS_URL: redisUrl };
     deployment = await deploy({ size: "redis", executors: 2, env: { ...env, DATABASE_URL: lostUrl } });
-    await workload.post(deployment, goals);
     // In the middle: some steps are done and some are not.
-    while (sink.deliveries.length < goals) await new Promise((resolve) => setTimeout(resolve, 20));
+    const middle = Promise.withResolvers<void>();
+    sink.onDelivery(() => {
+      if (sink.deliveries.length >= goals) middle.resolve();
+    });
+    await workload.post(deployment, goals);
+    await middle.promise;
     await shell(backUp!, { DATABASE_URL: lostUrl });
     const inFlight = await unfinished(lostUrl);
     await endProcesses();

@@ -67,6 +67,36 @@ describeWithServers("pruning", () => {
     expect(await prune(90)).toEqual({ goals: 0, days: 0 });
   });
 
+  test("reaches a day that got no partitions in time", async () => {
+    const old = await goalOf(100);
+    const kept = await goalOf(40);
+    const { db } = database;
+    for (const [days, goal] of [
+      [100, old],
+      [40, kept],
+    ] as const) {
+      const { rows: names } = await sql<{ name: string }>`
+        SELECT relname AS name FROM pg_class WHERE relname ~ ('_standard_' || to_char(current_date - ${days}::integer, 'YYYYMMDD') || '$') AND relkind = 'r'`.execute(
+        db,
+      );
+      expect(names).toHaveLength(4);
+      for (const { name } of names) {
+        const [parent] = name.split("_");
+        await sql
+          .raw(
+            `ALTER TABLE ${parent} DETACH PARTITION ${name}; INSERT INTO ${parent} SELECT * FROM ${name}; DROP TABLE ${name}`,
+          )
+          .execute(db);
+      }
+      const { rows: events } = await sql`SELECT FROM events_default WHERE goal_id = ${goal}`.execute(db);
+      expect(events.length).toBeGreaterThan(0);
+    }
+    expect(await prune(90)).toEqual({ goals: 1, days: 1 });
+    expect(await rows("events_default")).toEqual([kept]);
+    expect(await rows("steps_default")).toEqual([]);
+    expect(await prune(90)).toEqual({ goals: 0, days: 0 });
+  });
+
   test("waits for who reads a backup, a moment at a time, and goes on after it", async () => {
     await goalOf(100);
     const backup = await database.pool.connect();

@@ -11,6 +11,7 @@ import {
 import { sql } from "kysely";
 import pg from "pg";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { createDriver } from "../support/goal-driver.ts";
 import { endProcesses, isReady, startProcess } from "../support/processes.ts";
 import { cloneDatabase, describeWithServers, redisDatabase } from "../support/servers.ts";
 
@@ -90,15 +91,19 @@ describeWithServers("the schema", () => {
     const owner = new pg.Client({ connectionString: env["DATABASE_URL"]! });
     await owner.connect();
     await owner.query(`CREATE ROLE ${role}; GRANT EXECUTE ON FUNCTION outerloop_load TO ${role}`);
+    await owner.query("INSERT INTO tenants (id, name) VALUES ('other', 'other')");
+    const driver = await createDriver(database.db);
+    await driver.submit();
+    await owner.query("UPDATE goals SET tenant_id = 'other' WHERE id = $1", [await driver.submit()]);
     try {
       await owner.query(`SET ROLE ${role}`);
-      expect((await owner.query("SELECT outerloop_load('plan') AS load")).rows).toEqual([{ load: "0" }]);
+      expect((await owner.query("SELECT outerloop_load('plan') AS load")).rows).toEqual([{ load: "2" }]);
       await expect(owner.query("SELECT FROM goals")).rejects.toThrow(/permission denied/);
       // Names of its own, which the function must not take for ours.
       await owner.query(`
         CREATE FUNCTION pg_temp.seize() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$;
         CREATE TEMP VIEW goals AS SELECT pg_temp.seize() AS status, NULL AS lease_id, 1 AS plan_wanted, now() AS due_at`);
-      expect((await owner.query("SELECT outerloop_load('plan') AS load")).rows).toEqual([{ load: "0" }]);
+      expect((await owner.query("SELECT outerloop_load('plan') AS load")).rows).toEqual([{ load: "2" }]);
     } finally {
       await owner.query(
         `RESET ROLE; DROP VIEW IF EXISTS pg_temp.goals; DROP FUNCTION IF EXISTS pg_temp.seize(); DROP OWNED BY ${role}; DROP ROLE ${role}`,

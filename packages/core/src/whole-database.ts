@@ -20,12 +20,16 @@ const lockNotAvailable = "55P03";
 
 /**
  * Everything that a start would do to the database, and nothing else: tables, the queue's where it is in Postgres, partitions.
+ * @param told what it waits for
  * @returns what was done, a line each
  */
-export async function upgradeSchema(config: Config): Promise<readonly string[]> {
+export async function upgradeSchema(
+  config: Config,
+  told: (what: string) => void = () => undefined,
+): Promise<readonly string[]> {
   const database = await openServer(config, null);
   try {
-    await awaitServer(database.db);
+    await awaitServer(database.db, told);
     const done = await whileLocked(() => migrate(database.db));
     await requireApiRole(database.db);
     if (config.redis === null) await migrateQueue(database);
@@ -110,12 +114,15 @@ async function whileLocked<Result>(work: () => Promise<Result>): Promise<Result>
 }
 
 /** A database that is started beside this may come up a moment later. */
-async function awaitServer(db: Db): Promise<void> {
-  for (const until = performance.now() + serverMs; ;) {
+async function awaitServer(db: Db, told: (what: string) => void): Promise<void> {
+  for (let until: number | undefined; ;) {
     try {
       return await pingDatabase(db);
     } catch (thrown) {
-      if (!(thrown instanceof OuterloopError) || performance.now() > until) throw thrown;
+      if (!(thrown instanceof OuterloopError)) throw thrown;
+      if (until === undefined) told(`Postgres does not answer; trying for ${serverMs / 1000} s.`);
+      until ??= performance.now() + serverMs;
+      if (performance.now() > until) throw thrown;
       await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
     }
   }
@@ -132,7 +139,7 @@ async function openServer(config: Config, statementMs: number | null): Promise<D
   if (config.databaseUrl === null)
     throw new OuterloopError(
       "config",
-      "DATABASE_URL is not set. The embedded database migrates itself when it is opened.",
+      "DATABASE_URL is not set: this is for a PostgreSQL. An embedded database is migrated when it is opened, and not pruned.",
     );
   return openDatabase({
     kind: "server",

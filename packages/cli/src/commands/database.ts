@@ -24,12 +24,13 @@ export function addMigrate(program: Command, context: Context): void {
       // The runtime's code is heavy, and only this command needs it.
       const { awaitSchema, readConfig, upgradeSchema } = await import("@outerloop/core");
       await told(async () => {
+        const tell = (what: string) => void context.err.write(`${what}\n`);
         const config = readConfig(ownEnv(context), context.cwd);
         if (flags.wait === true) {
-          await awaitSchema(config, flags.timeout ?? defaultTimeoutMs, (what) => context.err.write(`${what}\n`));
+          await awaitSchema(config, flags.timeout ?? defaultTimeoutMs, tell);
           return context.print("The database is up to date.");
         }
-        const done = await upgradeSchema(config);
+        const done = await upgradeSchema(config, tell);
         context.print(...(done.length === 0 ? ["The database is up to date."] : done));
       });
     });

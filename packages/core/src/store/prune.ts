@@ -13,7 +13,7 @@ const batch = 100;
 
 /**
  * Goals of a day go first, a batch a transaction, so that its partitions can be dropped in an instant: while that waits for its
- * lock, or has it, nobody writes history. Memories of a deleted goal stay. Safe to repeat, and by several at once.
+ * lock, or has it, nobody writes history. A day that got no partitions in time has its rows in the default ones. Memories of a deleted goal stay. Safe to repeat, and by several at once.
  * @param olderThanMs since the end of a goal, by the database's clock
  * @param patiently runs a drop again that did not get its lock
  */
@@ -35,11 +35,13 @@ export async function prune(
       deleted = Number(numAffectedRows ?? 0);
     }
   const { rows: kept } = await sql<{ retention: string; day: string }>`
-    SELECT DISTINCT part[1] AS retention, to_date(part[2], 'YYYYMMDD')::text AS day
-    FROM pg_inherits, pg_class, regexp_match(relname, '^steps_(.+)_(\\d{8})$') part
-    WHERE inhparent = 'steps'::regclass AND pg_class.oid = inhrelid AND part IS NOT NULL
-      AND to_date(part[2], 'YYYYMMDD') < (${before})::date
-    ORDER BY 2`.execute(db);
+    SELECT retention, day::text FROM (
+      SELECT part[1] AS retention, to_date(part[2], 'YYYYMMDD') AS day
+      FROM pg_inherits, pg_class, regexp_match(relname, '^steps_(.+)_(\\d{8})$') part
+      WHERE inhparent = 'steps'::regclass AND pg_class.oid = inhrelid AND part IS NOT NULL
+      UNION SELECT retention, goal_day FROM steps_default
+      UNION SELECT retention, goal_day FROM events_default
+    ) kept WHERE day < (${before})::date ORDER BY day`.execute(db);
   let dropped = 0;
   for (const { retention, day } of kept) {
     const { rows } = await patiently(() =>
