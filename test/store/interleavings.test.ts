@@ -163,14 +163,14 @@ async function setScene(driver: Driver): Promise<Scene> {
   });
   const running = await driver.claim(goal, ids["run_me"]!);
   // Enough open ends that no single one wakes it for good.
-  const approval = waitRow("approval", 1000, { on_deadline: "reject" });
-  const due = waitRow("timer", 1001, { for_ms: 0 });
+  const approval = waitRow("approval", (position += 1), { on_deadline: "reject" });
+  const due = waitRow("timer", (position += 1), { for_ms: 0 });
   await driver.door.commit({
     id: createId("write"),
     goal,
     task: running.task.id,
     fence: running.fence,
-    waits: [approval, due, waitRow("signal", 1002)],
+    waits: [approval, due, waitRow("signal", (position += 1))],
   });
   const { wakes } = await loadWaits(driver.db, running.task.id, 1);
   const dead = await newLease(driver.db);
