@@ -162,6 +162,7 @@ async function work(db: Parameters<typeof createStore>[0]): Promise<void> {
         priority: 0,
         labels: {},
         attachments: [],
+        questionsWaitMs: null,
         idempotency: { key: `key ${index}`, requestHash: "h" },
       }),
     ),

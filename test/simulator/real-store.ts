@@ -122,6 +122,7 @@ async function performReal(db: Db, deed: Deed, tables: Tables): Promise<string> 
           priority: 0,
           labels: {},
           attachments: [],
+          questionsWaitMs: null,
           idempotency: null,
         };
         return submitGoal(db, principal, given, (() => id) as unknown as CreateId);

@@ -728,6 +728,7 @@ export function doorCases(name: string, open: () => Promise<Database>): void {
             priority: 0,
             labels: {},
             attachments,
+            questionsWaitMs: null,
             idempotency: null,
           },
           createId,

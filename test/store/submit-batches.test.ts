@@ -23,6 +23,7 @@ const posted = (text: string, key: string | null = null, more: Partial<NewGoal> 
   priority: 0,
   labels: {},
   attachments: [],
+  questionsWaitMs: null,
   idempotency: key === null ? null : { key, requestHash: `hash of ${text}` },
   ...more,
 });

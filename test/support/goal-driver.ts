@@ -85,6 +85,7 @@ export async function createDriver(db: Db): Promise<Driver> {
           priority: 0,
           labels: {},
           attachments: [],
+          questionsWaitMs: null,
           idempotency: null,
         },
         createId,

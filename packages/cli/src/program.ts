@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ApiError, ConnectionError } from "@outerloop/client";
+import { addAnswer } from "./commands/answer.ts";
 import { addApprovals } from "./commands/approvals.ts";
 import type { Context } from "./commands/context.ts";
 import { addBudget } from "./commands/budget.ts";
@@ -55,6 +56,7 @@ function createProgram(context: Context): Command {
   addWatch(program, context);
   addSteering(program, context);
   addApprovals(program, context);
+  addAnswer(program, context);
   addFiles(program, context);
   addBudget(program, context);
   addMigrate(program, context);

@@ -7,6 +7,7 @@ import {
   listSchema,
   retriedSchema,
   stepResourceSchema,
+  type AnswerRequest,
   type ArtifactResource,
   type EventResource,
   type GoalResource,
@@ -65,6 +66,8 @@ export interface Goals {
     },
     options?: CreateOptions,
   ): Promise<GoalResource>;
+  /** Answers what it waits to be told. Safe to call on a bad line where the question is named. */
+  answer(id: string, answer: AnswerRequest, options?: CallOptions): Promise<GoalResource>;
   /** The journal, oldest first. */
   steps(id: string, options?: CallOptions): AsyncIterable<StepResource>;
   artifacts(id: string, options?: CallOptions): Promise<readonly ArtifactResource[]>;
@@ -109,6 +112,8 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
       http.json(retriedSchema, { method: "POST", path: at(id, "/retry"), body: {}, ...options }),
     signal: (id, signal, { idempotencyKey = randomUUID(), ...options } = {}) =>
       steer(id, "signals", signal, options, { headers: { "idempotency-key": idempotencyKey }, tries }),
+    answer: (id, answer, options = {}) =>
+      steer(id, "answer", answer, options, answer.question === undefined ? {} : { tries }),
     steps: (id, options = {}) =>
       eachItem((cursor) =>
         http.json(listSchema(stepResourceSchema), { path: at(id, "/steps"), query: { cursor }, tries, ...options }),

@@ -6,6 +6,8 @@ import { createApprovalPolicy, type ApprovalPolicy } from "./domain/approval-pol
 import type { BackoffPolicy } from "./domain/backoff.ts";
 import { messageOf, OuterloopError } from "./domain/errors.ts";
 import { defaultBatchLimits } from "./store/commit.ts";
+import { defaultExecutionLimits, maxObservationChars } from "./agent/index.ts";
+import { defaultGuardLimits, type GuardLimits } from "./domain/guard.ts";
 import { defaultPayloadLimits, type PayloadLimits } from "./domain/payload.ts";
 import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
 import type { ModelSettings } from "./models/index.ts";
@@ -91,6 +93,15 @@ const schema = z.object({
   OUTERLOOP_COMMIT_BYTES: count(defaultBatchLimits.maxBytes, 1024, 256 * 1024 * 1024),
   OUTERLOOP_GATHER_MS: count(15, 0, 1000),
   OUTERLOOP_MEMORY: set(z.enum(["on", "off"]).default("on")),
+  OUTERLOOP_INTAKE: set(z.enum(["on", "off"]).default("on")),
+  OUTERLOOP_REVIEW: set(z.enum(["adaptive", "always"]).default("adaptive")),
+  OUTERLOOP_QUESTION_DEADLINE_MS: count(24 * 3_600_000, 1000, 366 * 24 * 3_600_000),
+  OUTERLOOP_GUARD_STRIKES: count(defaultGuardLimits.strikes, 1, 10),
+  OUTERLOOP_GUARD_IDLE_PLANS: count(defaultGuardLimits.idlePlans, 1, 100),
+  OUTERLOOP_GUARD_HOPS: count(defaultGuardLimits.hops, 1, 100),
+  OUTERLOOP_GUARD_TRIES: count(defaultGuardLimits.tries, 1, 100),
+  OUTERLOOP_OBSERVATION_CHARS: count(maxObservationChars, 1000, 400_000),
+  OUTERLOOP_CONTEXT_CHARS: count(defaultExecutionLimits.maxRequestChars, 10_000, 10_000_000),
   OUTERLOOP_QUEUE_PREFIX: set(
     z
       .string()
@@ -164,8 +175,19 @@ export interface Config {
   readonly commit: { readonly maxWrites: number; readonly maxBytes: number; readonly gatherMs: number };
   /** Whether what was learned is kept and recalled. */
   readonly memory: boolean;
+  /** Whether a goal's text is read for what it asks before it is planned. */
+  readonly intake: boolean;
+  /** Whether every result is judged by a model, or an easy one by its evidence alone where the goal's planning is adaptive. */
+  readonly review: "adaptive" | "always";
+  /** How long a question waits for its answer where the goal names no time. */
+  readonly questionDeadlineMs: number;
+  readonly guards: GuardLimits;
   readonly queuePrefix: string;
   readonly maxToolCalls: number;
+  /** Of a tool's result as the model reads it; what is longer goes into a file. */
+  readonly observationChars: number;
+  /** Of one request of an executor; past it the oldest results are left out. */
+  readonly contextChars: number;
   /** ES modules with skills of the operator's own: paths relative to `cwd` or absolute, or names of packages. */
   readonly skillModules: readonly string[];
   readonly policy: ApprovalPolicy;
@@ -242,7 +264,18 @@ export function readConfig(
     },
     memory: values.OUTERLOOP_MEMORY === "on",
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
+    intake: values.OUTERLOOP_INTAKE === "on",
+    review: values.OUTERLOOP_REVIEW,
+    questionDeadlineMs: values.OUTERLOOP_QUESTION_DEADLINE_MS,
+    guards: {
+      strikes: values.OUTERLOOP_GUARD_STRIKES,
+      idlePlans: values.OUTERLOOP_GUARD_IDLE_PLANS,
+      hops: values.OUTERLOOP_GUARD_HOPS,
+      tries: values.OUTERLOOP_GUARD_TRIES,
+    },
     maxToolCalls: values.OUTERLOOP_MAX_TOOL_CALLS,
+    observationChars: values.OUTERLOOP_OBSERVATION_CHARS,
+    contextChars: values.OUTERLOOP_CONTEXT_CHARS,
     policy: createApprovalPolicy(
       values.OUTERLOOP_AUTO_APPROVE.split(",")
         .map((name) => name.trim())

@@ -1,5 +1,6 @@
 export * from "./agent/index.ts";
 export { readConfig, type Config } from "./config.ts";
+export { Conversation, type AnswerSchema, type Journal } from "./conversation.ts";
 export * from "./domain/index.ts";
 export { failpoint, failpointNames, type FailpointName } from "./failpoints.ts";
 export { createLogger, traceIdOf, type Logger } from "./logging.ts";

@@ -23,6 +23,7 @@ const toolSchema = z.object({
   version: z.string().min(1).max(100),
   description: z.string().trim().min(1, "a model chooses a tool by its description").max(4000),
   effect: z.enum(["pure", "stored", "external"]),
+  makes: z.enum(["file", "note"]).optional(),
   input: z.custom<z.ZodType>(
     (value) => typeof value === "object" && value !== null && "_zod" in value && "safeParse" in value,
     "must be a schema of zod 4",

@@ -8,7 +8,7 @@ import {
   type ToolOutcome,
 } from "@outerloop/core/domain";
 import { createBuiltInSkills } from "./built-in.ts";
-import { createRegistry, maxResultChars } from "./registry.ts";
+import { createRegistry } from "./registry.ts";
 import { createMemoryContext } from "./testing/memory-context.ts";
 import { defineTool } from "./tool.ts";
 import { createWaitingSkill } from "./waiting/index.ts";
@@ -217,12 +217,10 @@ test("the caller's abort ends the call by throwing cancelled, so nothing is jour
   await expect(call).rejects.toMatchObject({ code: "cancelled" });
 });
 
-test("an oversized result is cut and says how much is missing", async () => {
-  const outcome = await createRegistry([echo]).run(
-    { name: "echo", args: { text: "x".repeat(maxResultChars + 10) } },
-    context,
-  );
-  expect(outcome.text).toContain(`cut: 10 of ${maxResultChars + 10} characters left out`);
+test("a long result comes whole, but for what no database can store", async () => {
+  const text = `${"x".repeat(100_000)}\0\ud800`;
+  const outcome = await createRegistry([echo]).run({ name: "echo", args: { text } }, context);
+  expect(outcome.text).toBe(`${"x".repeat(100_000)}\uFFFD\uFFFD`);
 });
 
 test("a result, a file and a note that are too large are errors that say the size and the limit, and nothing is written", async () => {

@@ -18,8 +18,8 @@ import type {
   ToolSpec,
 } from "@outerloop/core/domain";
 
-/** Characters of one result: about 5,000 tokens, so that ten of them still leave most of a model's context. */
-export const maxResultChars = 20_000;
+/** Characters of what a probe says. */
+const maxProbedChars = 20_000;
 
 export type RegisteredTool = Tool<never>;
 
@@ -121,7 +121,7 @@ export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits
       const resolved = resolve(call);
       if (!resolved.ok) return resolved;
       const { tool, args } = resolved;
-      return cutOutcome(
+      return cleanOutcome(
         tool,
         boundOutcome(tool, await runBounded(tool, context, (bounded) => tool.run(args, bounded)), limits),
       );
@@ -140,7 +140,9 @@ export function createRegistry(skills: readonly Skill[] = [], limits: ToolLimits
       if (ask === undefined) return { kind: "unknown" };
       const probed = await runBounded(tool, context, (bounded) => ask(args, bounded));
       if (typeof probed !== "object" || probed === null || !("kind" in probed)) return { kind: "unknown" };
-      return probed.kind === "done" ? { kind: "done", text: cutText(String(probed.text)) } : probed;
+      return probed.kind === "done"
+        ? { kind: "done", text: storableText(String(probed.text).slice(0, maxProbedChars)) }
+        : probed;
     },
   };
 }
@@ -233,17 +235,13 @@ function tooLarge(outcome: ToolOutcome, limits: ToolLimits): string | null {
   return null;
 }
 
-function cutOutcome(tool: RegisteredTool, outcome: ToolOutcome): ToolOutcome {
+function cleanOutcome(tool: RegisteredTool, outcome: ToolOutcome): ToolOutcome {
   if (outcome.ok && outcome.wait !== undefined && tool.effect !== "pure")
     return unanswered(tool, `${tool.name} asked to wait, which only a tool without effects may.`);
-  return { ...outcome, text: cutText(outcome.text) };
+  return { ...outcome, text: storableText(outcome.text) };
 }
 
-/** Also takes out what Postgres cannot store: NUL, and halves of a character that a cut left. */
-function cutText(whole: string): string {
-  const text = whole.slice(0, maxResultChars).replaceAll("\0", "\uFFFD").toWellFormed();
-  const rest = whole.length - text.length;
-  return rest <= 0
-    ? text
-    : `${text}\n… cut: ${rest} of ${whole.length} characters left out. Ask for a smaller part to read on.`;
+/** Postgres can store neither NUL nor half of a character. */
+function storableText(text: string): string {
+  return text.replaceAll("\0", "\uFFFD").toWellFormed();
 }

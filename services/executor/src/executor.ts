@@ -7,7 +7,6 @@
  */
 import {
   ask,
-  defaultExecutionLimits,
   executionParts,
   failpoint,
   hasTaskEnded,
@@ -16,6 +15,7 @@ import {
   makeRoom,
   nextCallHold,
   nextExecutionMove,
+  noResult,
   OuterloopError,
   settleBilled,
   traceIdOf,
@@ -182,7 +182,10 @@ class Execution {
       parts: this.#parts,
       tools: this.#tools,
       steps: this.#steps,
-      limits: { ...defaultExecutionLimits, maxToolCalls: this.#runtime.config.maxToolCalls },
+      limits: {
+        maxToolCalls: this.#runtime.config.maxToolCalls,
+        maxRequestChars: this.#runtime.config.contextChars,
+      },
     };
   }
 
@@ -196,7 +199,7 @@ class Execution {
         return this.#move({ to: "reflecting", result: move.result }, null);
       case "give_up":
         // An attempt without a result is judged like any other: the reflector retries, splits or abandons.
-        return this.#move({ to: "reflecting", result: `(no result: ${move.reason})` }, null);
+        return this.#move({ to: "reflecting", result: noResult(move.reason) }, null);
     }
   }
 
@@ -244,11 +247,13 @@ class Execution {
       if (this.#lost.aborted) return { outcome: "stale", failure: null };
       return this.#modelFailed(thrown);
     }
-    const { toolCalls, text } = step.output.message;
-    const finishes = toolCalls.length === 0 && text.trim() !== "";
+    const { toolCalls } = step.output.message;
+    // What follows from it alone goes with it.
+    const next = nextExecutionMove({ ...this.#state(), steps: [...this.#steps, step] });
+    const finishes = next.kind === "finish";
     const committed = await this.#commit(
       finishes
-        ? { ...write, move: { to: "reflecting", result: text.trim() } }
+        ? { ...write, move: { to: "reflecting", result: next.result } }
         : {
             ...write,
             reserve: toolCalls.length === 0 ? 1 : Math.min(toolCalls.length, this.#callsLeft()),

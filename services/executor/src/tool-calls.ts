@@ -3,6 +3,8 @@ import {
   canonicalJson,
   createWorkspace,
   failpoint,
+  observationPath,
+  observe,
   refusedCallText,
   sha256,
   type ClaimedTask,
@@ -137,6 +139,8 @@ export function createToolCalls(
     async journal(pending, { outcome, durationMs }, { costsStep, isLast, effect }) {
       failpoint("tool.ran");
       const { call, seq } = pending;
+      const path = observationPath(task, seq);
+      const observed = observe(outcome.text, path, runtime.config.observationChars);
       const step: ToolStep = {
         kind: "tool",
         attempt: task.attempt,
@@ -146,7 +150,7 @@ export function createToolCalls(
         name: call.name,
         args: call.args,
         ok: outcome.ok,
-        output: { callId: call.id, text: outcome.text + pending.note },
+        output: { callId: call.id, text: observed.text + pending.note },
       };
       const row: StepRow = {
         attempt: task.attempt,
@@ -160,7 +164,8 @@ export function createToolCalls(
         ok: outcome.ok,
         duration_ms: durationMs,
       };
-      const { files, memory } = await storedRows(outcome);
+      const { files: written, memory } = await storedRows(outcome);
+      const files = observed.whole === null ? written : [...written, observedRow(path, observed.whole)];
       const left = writer.reserved() - (costsStep ? 1 : 0);
       const committed = await writer.commit({
         steps: [row],
@@ -193,6 +198,11 @@ export function createToolCalls(
       return { step, committed };
     },
   };
+}
+
+function observedRow(path: string, whole: string): FileRow {
+  const bytes = Buffer.from(whole, "utf8");
+  return { path, mode: "write", base64: bytes.toString("base64"), hash: sha256(bytes), origin: "observed" };
 }
 
 /** What a watcher sees of a call: its path, address or query, short. */

@@ -22,6 +22,8 @@ export interface IngressOptions {
   readonly eventCacheBytes?: number;
   /** Bytes of a request's body. */
   readonly maxBodyBytes?: number;
+  /** How long a question waits for its answer where the goal names no time. */
+  readonly questionDeadlineMs?: number;
 }
 
 /** Every stream holds a connection, a buffer and its share of the safety poll. */
@@ -30,6 +32,9 @@ export const defaultMaxWatchers = 2000;
 export const defaultEventCacheBytes = 64 * 1024 * 1024;
 /** 64 MiB of attachments are 86 MiB in base64; the rest is room for the JSON around them. */
 export const defaultMaxBodyBytes = 96 * 1024 * 1024;
+
+/** A day: whoever posts in the evening answers in the morning. */
+export const defaultQuestionDeadlineMs = 24 * 3_600_000;
 
 /** What a request carries from one piece of the pipeline to the next. */
 export interface RequestState {

@@ -25,8 +25,18 @@ export interface Ingress {
 
 /** What configuration says of it. The first key seals people's sessions too: replicas share it, and it outlives a restart. */
 export function ingressSettings(config: Config, firstKey: string): Omit<ListenOptions, "fallback"> {
-  const { host, port, drainMs, metricsOpen, maxWatchers, maxBodyBytes, eventCacheBytes } = config;
-  return { host, port, drainMs, metricsOpen, maxWatchers, maxBodyBytes, eventCacheBytes, sessionSecret: firstKey };
+  const { host, port, drainMs, metricsOpen, maxWatchers, maxBodyBytes, eventCacheBytes, questionDeadlineMs } = config;
+  return {
+    host,
+    port,
+    drainMs,
+    metricsOpen,
+    maxWatchers,
+    maxBodyBytes,
+    eventCacheBytes,
+    questionDeadlineMs,
+    sessionSecret: firstKey,
+  };
 }
 
 const portsToTry = 100;

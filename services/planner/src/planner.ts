@@ -3,56 +3,92 @@
  * accepted whole or not at all; what is wrong with it goes back to the model, a bounded number of times.
  */
 import {
-  ask,
+  callNeeds,
+  canonicalJson,
   checkPlan,
+  Conversation,
   failpoint,
-  journalModelCall,
-  makeRoom,
+  feasibleIntake,
+  guardReasons,
+  hearAnswers,
+  intakeRequest,
+  intakeSchema,
+  judgePlan,
+  makesFiles,
+  maxQuestions,
+  moveOf,
   OuterloopError,
+  plainIntake,
   planRequest,
   planSchema,
-  readStructured,
-  repairRequest,
   settleBilled,
+  stopAnswer,
   traceIdOf,
+  unmetText,
   workClaim,
+  type AnswerSchema,
+  type ArtifactInfo,
   type BudgetReason,
   type CheckedPlan,
+  type Clarification,
   type ClaimedGoal,
   type Committed,
+  type Goal,
+  type GoalChange,
   type GoalEnd,
+  type GoalWrite,
+  type GuardCounts,
+  type GuardMove,
+  type GuardName,
   type Held,
+  type Intake,
   type JobPayload,
-  type JournaledModelCall,
-  type MessageRef,
   type ModelRequest,
   type ModelStep,
   type NewEvent,
   type PlannedTask,
+  type QuestionRow,
+  type QuestionSubject,
+  type RecalledMemory,
   type Retry,
   type Run,
-  type StageRuntime,
+  type SessionTurn,
   type StageHandler,
+  type StageRuntime,
   type TaskId,
   type TaskInGoal,
   type TaskRow,
-  type GoalChange,
-  type GoalWrite,
-  type Usage,
+  type Trip,
   type WorkEnd,
 } from "@outerloop/core";
+import { keyWords } from "@outerloop/core/language";
 import type { Registry } from "@outerloop/skills";
 import { checkGoalCitations } from "./goal-citations.ts";
+import { checkGoalEvidence } from "./goal-evidence.ts";
 import { composeEnding } from "./ending.ts";
 
 /** Times that a plan is sent back with what is wrong with it. */
 const maxRepairs = 2;
+const maxIntakeRepairs = 1;
 /** The memory window: most recent N and most similar K, so that it is deterministic. */
 const memoryWindow = { recent: 4, similar: 6 } as const;
 const sessionTurns = 5;
 /** Before a goal that has what is left of a budget held by its tasks is planned again. */
 const budgetWaitMs = 1000;
 const isolatedMain = new URL("./isolated.ts", import.meta.url);
+
+/** What a planner reads before it asks. */
+interface Material {
+  readonly files: readonly ArtifactInfo[];
+  readonly session: readonly SessionTurn[];
+  readonly memories: readonly RecalledMemory[];
+  readonly tasks: readonly TaskInGoal[];
+}
+
+type Settled =
+  | { readonly done: true; readonly failure: string | null }
+  /** The model is asked again, with what is wrong. */
+  | { readonly done: false; readonly why: string };
 
 export function createPlanner(runtime: StageRuntime, registry: Registry): StageHandler {
   return {
@@ -109,11 +145,16 @@ class Planning {
   readonly #registry: Registry;
   readonly #claim: ClaimedGoal;
   readonly #lost: AbortSignal;
+  /** With what intake makes of it. */
+  #goal: Goal;
+  #guards: GuardCounts;
   /** What is reserved for this claim, as the last commit said. */
   #held: Held;
 
   constructor(runtime: StageRuntime, registry: Registry, claim: ClaimedGoal, lost: AbortSignal) {
     this.#held = claim.held;
+    this.#goal = claim.goal;
+    this.#guards = claim.goal.guards;
     this.#runtime = runtime;
     this.#registry = registry;
     this.#claim = claim;
@@ -121,136 +162,290 @@ class Planning {
   }
 
   async run(draining: AbortSignal): Promise<string | null> {
-    const { goal, row, tasks } = this.#claim;
+    const { row, tasks } = this.#claim;
     if (row.exhausted !== null) return this.#endExhausted(row.exhausted as BudgetReason, tasks);
     if (draining.aborted) return this.#release();
 
-    const round = goal.planRound + 1;
-    const specs = this.#registry.specs();
-    const known = { keys: new Set(tasks.map((each) => each.task.key)), tools: new Set(specs.map((spec) => spec.name)) };
-    let request = await this.#firstRequest(tasks);
-    const { maxOutputTokens } = request;
-    let before: Usage | undefined;
-    let added: readonly MessageRef<string>[] = [
-      { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
-    ];
-    /** A model step of a crashed claim that was paid for already. */
-    const journaled = this.#claim.steps.filter(
-      (step): step is ModelStep => step.kind === "model" && step.stage === "plan",
-    );
+    const { counts, stopped } = hearAnswers(this.#guards, this.#goal.clarifications);
+    if (stopped !== null) return this.#endStopped(stopped.guard, stopped.answer);
+    this.#guards = counts;
 
-    for (let tries = 0; tries <= maxRepairs; tries += 1) {
-      const seq = tries + 1;
-      const kept = journaled.find((step) => step.seq === seq);
-      let call: JournaledModelCall | null = null;
-      if (kept === undefined) {
-        const price = this.#runtime.models.price("plan");
-        const room = await makeRoom({ request, price, before }, this.#held, (change) => this.#commit(change));
-        if (room.kind === "none") return this.#giveBack(room.committed);
-        request = room.request;
-        try {
-          const { response, durationMs } = await ask(
-            this.#runtime.models.model,
-            request,
-            this.#runtime.metrics,
-            this.#lost,
-          );
-          failpoint("plan.answered");
-          const format = this.#runtime.journalFormat();
-          call = journalModelCall(
-            { attempt: round, seq, stage: "plan", request, added, elided: [], response, durationMs, format },
-            null,
-          );
-        } catch (thrown) {
-          if (this.#lost.aborted) throw thrown;
-          return this.#modelFailed(thrown);
-        }
-      }
-      const { output, usage } = kept ?? call!.step;
-      const { message } = output;
-      before = usage;
-      const read = readStructured(message.text, planSchema);
-      const checked: CheckedPlan = read.ok
-        ? checkPlan(read.value, known, this.#runtime.config.payload.planTasks)
-        : { kind: "invalid", why: read.why };
-      const settled = await this.#settle(checked, call, tasks, tries === maxRepairs);
-      if (settled.done) return settled.failure;
-      request = repairRequest({ ...request, maxOutputTokens }, { message }, settled.why);
-      const last = request.messages.at(-1);
-      added = [
-        { role: "assistant", seq },
-        { role: "user", parts: last?.role === "user" ? last.parts : [] },
-      ];
+    const material = await this.#readMaterial();
+    try {
+      const understood = await this.#understand(material);
+      if (understood.kind === "ended") return understood.failure;
+      return await this.#plan(understood.material);
+    } catch (thrown) {
+      if (this.#lost.aborted) throw thrown;
+      return this.#modelFailed(thrown);
     }
-    return null;
   }
 
-  async #firstRequest(tasks: readonly TaskInGoal[]): Promise<ModelRequest> {
-    const { goal, row } = this.#claim;
+  /** What every prompt of a planner is made of, but for what intake adds. */
+  async #readMaterial(): Promise<Material> {
+    const { goal, row, tasks } = this.#claim;
     const { store, memory } = this.#runtime;
     const [files, session, memories] = await Promise.all([
       row.file_seq === 0 ? [] : store.listArtifacts(goal.id),
       store.sessionHistory(row, sessionTurns),
       memory.recall({ tenantId: goal.tenantId, query: goal.text, ...memoryWindow, signal: this.#lost }),
     ]);
-    return planRequest({ goal, files, tools: this.#registry.specs(), session, tasks, memories });
+    return { files: files.filter((file) => file.origin !== "observed"), session, memories, tasks };
+  }
+
+  /** Intake, once a goal and before its first plan. */
+  async #understand(
+    material: Material,
+  ): Promise<
+    | { readonly kind: "understood"; readonly material: Material }
+    | { readonly kind: "ended"; readonly failure: string | null }
+  > {
+    const goal = this.#goal;
+    if (goal.intake !== null || goal.planRound > 0 || !this.#runtime.config.intake)
+      return { kind: "understood", material };
+    const tools = this.#registry.specs();
+    const conversation = this.#converse(intakeRequest({ goal, ...material, tools }), intakeSchema, "intake", 0);
+    // Ends: an answer that cannot be read is mended `maxIntakeRepairs` times, then done without.
+    for (let tries = 0; ; tries += 1) {
+      const answered = await conversation.ask();
+      if (answered.kind === "none") return { kind: "ended", failure: await this.#giveBack(answered.committed) };
+      const { read, journal } = answered;
+      if (!read.ok && tries < maxIntakeRepairs) {
+        const committed = await this.#commit({ ...journal, reserve: 1 });
+        if (!mayGoOn(committed)) return { kind: "ended", failure: await this.#giveBack(committed) };
+        conversation.sendBack(read.why);
+        continue;
+      }
+      const names = new Set(tools.map((tool) => tool.name));
+      const intake = feasibleIntake(read.ok ? read.value : plainIntake(goal), names);
+      return this.#keepIntake(intake, read.ok ? null : read.why, journal, material);
+    }
+  }
+
+  async #keepIntake(
+    intake: Intake,
+    unread: string | null,
+    journal: GoalChange,
+    material: Material,
+  ): Promise<
+    | { readonly kind: "understood"; readonly material: Material }
+    | { readonly kind: "ended"; readonly failure: string | null }
+  > {
+    const understood: NewEvent = { type: "goal.understood", data: { ...intake, ...(unread !== null && { unread }) } };
+    const change: GoalChange = { ...journal, intake, events: [...(journal.events ?? []), understood] };
+    if (intake.questions.length > 0 && this.#mayAsk()) {
+      const asked = intake.questions.map((each) => each.question).join("\n");
+      const assumed = intake.questions.map((each) => each.default).join("\n");
+      await this.#commit({ ...change, ask: this.#question("intake", asked, assumed) });
+      return { kind: "ended", failure: null };
+    }
+    this.#goal = { ...this.#goal, intake };
+    // What the plan's call needs is held by the commit before it.
+    const price = this.#runtime.models.price("plan");
+    const needs = callNeeds(this.#planRequest(material, null), price);
+    const committed = await this.#commit({
+      ...change,
+      reserve: 1,
+      hold: {
+        tokens: needs.tokens,
+        need_tokens: 0,
+        micro_usd: this.#held.money ? (needs.microUsd ?? 0) : 0,
+        need_micro_usd: 0,
+      },
+    });
+    return mayGoOn(committed)
+      ? { kind: "understood", material }
+      : { kind: "ended", failure: await this.#giveBack(committed) };
+  }
+
+  async #plan(material: Material): Promise<string | null> {
+    const { row, tasks } = this.#claim;
+    const { guards: limits } = this.#runtime.config;
+    const isIdle = row.plan_round > 0 && row.done_since_plan === 0 && row.live_tasks === 0;
+    const idle = isIdle ? this.#guards.stall + 1 : 0;
+    const stall: Trip = {
+      guard: "stall",
+      why: `Nothing was finished since ${idle} plan${idle === 1 ? "" : "s"}. Look at why, and plan something smaller or another way, or finish with what there is.`,
+    };
+    this.#guards = { ...this.#guards, stall: idle };
+    if (idle >= limits.idlePlans) return this.#consequence(stall, {}, idle, limits.idlePlans);
+    const trip = idle > 0 && idle === limits.idlePlans - 1 ? stall : null;
+
+    const known = {
+      keys: new Set(tasks.map((each) => each.task.key)),
+      tools: new Set(this.#registry.specs().map((spec) => spec.name)),
+      makesFiles: (name: string) => makesFiles(this.#registry.get(name)),
+    };
+    const request = this.#planRequest(material, trip);
+    const conversation = this.#converse(request, planSchema, "plan", this.#goal.planRound + 1);
+    // Ends: after `maxRepairs` answers that could not be used the goal does.
+    for (let tries = 0; ; tries += 1) {
+      const answered = await conversation.ask();
+      if (answered.kind === "none") return this.#giveBack(answered.committed);
+      const { read, journal } = answered;
+      const checked: CheckedPlan = read.ok
+        ? checkPlan(read.value, known, this.#runtime.config.payload.planTasks)
+        : { kind: "invalid", why: read.why };
+      const events = [
+        ...(journal.events ?? []),
+        ...(trip !== null && tries === 0 ? [guarded(trip, "reanchored")] : []),
+      ];
+      const settled = await this.#settle(checked, { ...journal, events }, material, tries === maxRepairs);
+      if (settled.done) return settled.failure;
+      conversation.sendBack(settled.why);
+    }
+  }
+
+  #planRequest(material: Material, trip: Trip | null): ModelRequest {
+    return planRequest({ goal: this.#goal, ...material, tools: this.#registry.specs(), trip });
+  }
+
+  #converse<Value>(
+    request: ModelRequest,
+    schema: AnswerSchema<Value>,
+    stage: "intake" | "plan",
+    attempt: number,
+  ): Conversation<Value> {
+    return new Conversation({
+      runtime: this.#runtime,
+      request,
+      schema,
+      attempt,
+      seq: 1,
+      kept: this.#claim.steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === stage),
+      task: null,
+      price: this.#runtime.models.price(stage),
+      held: () => this.#held,
+      commit: (change) => this.#commit(change),
+      lost: this.#lost,
+      answered: "plan.answered",
+    });
   }
 
   /** Commits what a plan says. Not done means that the model is asked again with `why`. */
-  async #settle(
-    checked: CheckedPlan,
-    call: JournaledModelCall | null,
-    tasks: readonly TaskInGoal[],
-    isLast: boolean,
-  ): Promise<
-    { readonly done: true; readonly failure: string | null } | { readonly done: false; readonly why: string }
-  > {
-    const journal = journalOf(call);
+  async #settle(checked: CheckedPlan, journal: GoalChange, material: Material, isLast: boolean): Promise<Settled> {
     switch (checked.kind) {
-      case "tasks": {
-        const committed = await this.#commitPlan(journal, checked.tasks, tasks);
-        return committed.outcome === "refused" && committed.why !== "paused"
-          ? this.#sendBack(journal, committed.why, isLast)
-          : { done: true, failure: null };
-      }
-      case "done": {
-        const citations = await checkGoalCitations(this.#runtime.store, this.#claim.row, checked.answer);
-        const broken = citations.broken.filter((each) => each.inAnswer);
-        if (broken.length > 0 && !isLast)
-          return this.#sendBack(
-            journal,
-            `These citations do not hold; quote exactly or leave them out: ${broken.map((each) => `${each.path}:${each.line} "${each.quote}"`).join("; ")}`,
-            isLast,
-          );
-        return this.#end(journal, { to: "succeeded", answer: checked.answer, citations }, null);
-      }
+      case "tasks":
+        return this.#takePlan(checked.tasks, journal, material, isLast);
+      case "done":
+        return this.#finish(checked.answer, journal, isLast);
       case "unsupported":
         return this.#end(
           journal,
           { to: "failed", reason: "unsupported", detail: checked.why, answer: checked.why },
           null,
         );
-      case "nothing":
+      case "nothing": {
+        const { tasks } = this.#claim;
         return this.#end(journal, { to: "abandoned", detail: checked.why, ...composeEnding(tasks, checked.why) }, null);
+      }
       case "invalid":
         return this.#sendBack(journal, checked.why, isLast);
     }
   }
 
-  async #sendBack(
+  async #takePlan(
+    planned: readonly PlannedTask[],
     journal: GoalChange,
-    why: string,
+    material: Material,
     isLast: boolean,
-  ): Promise<
-    { readonly done: true; readonly failure: string | null } | { readonly done: false; readonly why: string }
-  > {
+  ): Promise<Settled> {
+    const { tasks } = this.#claim;
+    const trip = judgePlan(planned, guardedGoal(this.#goal, material), keyWords, this.#runtime.config.guards);
+    if (trip !== null && !this.#guards.excused.includes(trip.guard)) return this.#tripped(trip, journal, isLast);
+    // What a person let through is let through once; a plan that trips over nothing begins the count anew.
+    const excused = this.#guards.excused.filter((guard) => guard !== trip?.guard);
+    this.#guards = { ...this.#guards, thrash: 0, drift: 0, excused };
+    const committed = await this.#commitPlan(journal, planned, tasks);
+    return committed.outcome === "refused" && committed.why !== "paused"
+      ? this.#sendBack(journal, committed.why, isLast)
+      : { done: true, failure: null };
+  }
+
+  async #tripped(trip: Trip, journal: GoalChange, isLast: boolean): Promise<Settled> {
+    const strikes = this.#guards[trip.guard] + 1;
+    const { strikes: limit } = this.#runtime.config.guards;
+    this.#guards = { ...this.#guards, [trip.guard]: strikes };
+    if (strikes < limit && !isLast) {
+      const events = [...(journal.events ?? []), guarded(trip, "reanchored")];
+      return this.#sendBack({ ...journal, events }, trip.why, isLast);
+    }
+    return { done: true, failure: await this.#consequence(trip, journal, strikes, Math.min(limit, strikes)) };
+  }
+
+  /** Telling the model has not helped: its submitter is asked where that is allowed, else the goal ends. */
+  async #consequence(trip: Trip, journal: GoalChange, strikes: number, limit: number): Promise<string | null> {
+    const { action } = moveOf(strikes, limit, this.#mayAsk());
+    const events = [...(journal.events ?? []), guarded(trip, action)];
+    if (action === "asked") {
+      const text = `${trip.why}\nShall it go on all the same? Answer "${stopAnswer}", or say how it is to go on.`;
+      await this.#commit({ ...journal, events, ask: this.#question(trip.guard, text, stopAnswer) });
+      return null;
+    }
+    const { failure } = await this.#end(
+      { ...journal, events },
+      {
+        to: "failed",
+        reason: guardReasons[trip.guard],
+        detail: trip.why,
+        ...composeEnding(this.#claim.tasks, trip.why),
+        force: true,
+      },
+      trip.why,
+    );
+    return failure;
+  }
+
+  async #endStopped(guard: GuardName, { by }: Clarification): Promise<string | null> {
+    const detail = by === null ? "Nobody answered whether it shall go on." : `${by} stopped it.`;
+    const ending = composeEnding(this.#claim.tasks, detail);
+    const { failure } = await this.#end(
+      {},
+      { to: "failed", reason: guardReasons[guard], detail, ...ending, force: true },
+      detail,
+    );
+    return failure;
+  }
+
+  #mayAsk(): boolean {
+    return this.#goal.questionsWaitMs !== null && this.#goal.clarifications.length < maxQuestions;
+  }
+
+  #question(about: QuestionSubject, text: string, assumed: string): QuestionRow {
+    const id = this.#runtime.createId("question");
+    return { id, about, text, default: assumed, for_ms: this.#goal.questionsWaitMs ?? 0 };
+  }
+
+  /** A goal that is said to be reached ends only with what it was to leave behind. */
+  async #finish(answer: string, journal: GoalChange, isLast: boolean): Promise<Settled> {
+    const { store } = this.#runtime;
+    const [citations, evidence] = await Promise.all([
+      checkGoalCitations(store, this.#claim.row, answer),
+      checkGoalEvidence(store, this.#goal, this.#claim.row, answer),
+    ]);
+    const broken = citations.broken.filter((each) => each.inAnswer);
+    if (!evidence.met) {
+      const why = `The goal is not reached, this is missing: ${unmetText(evidence)}.`;
+      if (!isLast) return this.#sendBack(journal, `${why} Plan what is left to do, or correct the answer.`, false);
+      const ending = composeEnding(this.#claim.tasks, why);
+      return this.#end(journal, { to: "failed", reason: "no_evidence", detail: why, ...ending }, why);
+    }
+    if (broken.length > 0 && !isLast)
+      return this.#sendBack(
+        journal,
+        `These citations do not hold; quote exactly or leave them out: ${broken.map((each) => `${each.path}:${each.line} "${each.quote}"`).join("; ")}`,
+        isLast,
+      );
+    return this.#end(journal, { to: "succeeded", answer, citations }, null);
+  }
+
+  async #sendBack(journal: GoalChange, why: string, isLast: boolean): Promise<Settled> {
     if (isLast) {
       const detail = `The plan was not usable after ${maxRepairs + 1} tries: ${why}`;
       return this.#end(journal, { to: "failed", reason: "error", detail, force: true }, detail);
     }
     const committed = await this.#commit({ ...journal, reserve: 1 });
-    if (committed.outcome !== "won" || committed.spent !== null || committed.goalStatus === "paused")
-      return { done: true, failure: await this.#giveBack(committed) };
+    if (!mayGoOn(committed)) return { done: true, failure: await this.#giveBack(committed) };
     return { done: false, why };
   }
 
@@ -259,7 +454,7 @@ class Planning {
     journal: GoalChange,
     end: GoalEnd,
     failure: string | null,
-  ): Promise<{ readonly done: true; readonly failure: string | null }> {
+  ): Promise<Extract<Settled, { readonly done: true }>> {
     const answer = end.answer;
     const vector =
       end.to === "succeeded" && answer !== undefined && this.#runtime.memory.learns
@@ -294,8 +489,8 @@ class Planning {
   }
 
   async #modelFailed(thrown: unknown): Promise<string | null> {
-    // Anything else is no word of a model: a fault of ours, which is told as one.
-    if (!(thrown instanceof OuterloopError)) throw thrown;
+    // Anything else is no word of a model: a fault of ours, which is told as one, or a store that is away.
+    if (!(thrown instanceof OuterloopError) || thrown.code === "store_unavailable") throw thrown;
     const { retry, message: why } = thrown;
     if (retry === "never") {
       await this.#commit({
@@ -353,11 +548,12 @@ class Planning {
     });
   }
 
-  /** A goal that was paused meanwhile takes no plan and does not end: what was paid for is journaled and the claim given back. */
-  async #commit(write: GoalChange): Promise<Committed> {
+  /** A goal that was paused meanwhile takes no plan, asks nothing and does not end: what was paid for is journaled and the claim given back. */
+  async #commit(change: GoalChange): Promise<Committed> {
+    const write = isSameCount(this.#guards, this.#claim.goal.guards) ? change : { ...change, guards: this.#guards };
     const committed = await this.#send(write);
     if (committed.outcome === "refused" && committed.why === "paused") {
-      const { plan: _plan, end: _end, memory: _memory, ...journal } = write;
+      const { plan: _plan, end: _end, ask: _ask, memory: _memory, ...journal } = write;
       await this.#send({ ...journal, release: { due_in_ms: 0 } });
     }
     return committed;
@@ -391,10 +587,23 @@ function describeExhausted(
   }
 }
 
-function journalOf(call: JournaledModelCall | null): GoalChange {
-  return call === null
-    ? {}
-    : { steps: [call.row], prompts: call.prompts, blobs: call.blobs, settle: call.settle, events: [call.event] };
+const mayGoOn = (committed: Committed) =>
+  committed.outcome === "won" && committed.spent === null && committed.goalStatus !== "paused";
+
+function guarded({ guard, why }: Trip, action: GuardMove["action"]): NewEvent {
+  return { type: "goal.guarded", data: { guard, action, why } };
+}
+
+const isSameCount = (a: GuardCounts, b: GuardCounts) => canonicalJson({ ...a }) === canonicalJson({ ...b });
+
+/** The first plan's tasks were all written by one commit. */
+function guardedGoal(goal: Goal, { files, tasks }: Material): Parameters<typeof judgePlan>[1] {
+  const first = tasks[0]?.row.created_at.getTime();
+  return {
+    goal,
+    files,
+    tasks: tasks.map(({ task, row }) => ({ task, isFirst: row.created_at.getTime() === first })),
+  };
 }
 
 function answerMemory(question: string, answer: string): string {

@@ -3,47 +3,45 @@
  * only where the evidence is there, and commits verdict, moves, follow-up tasks and lesson together.
  */
 import {
-  ask,
   checkEvidence,
+  claimsSending,
+  composeLesson,
+  Conversation,
   createWorkspace,
   decideReflection,
   evidencePaths,
   failpoint,
-  journalModelCall,
-  makeRoom,
+  isShownByEvidence,
+  makesFiles,
   maxSplitDepth,
   OuterloopError,
-  readStructured,
   reflectRequest,
   settleBilled,
-  repairRequest,
+  shareEvidence,
   subtaskKey,
   traceIdOf,
-  workClaim,
   verdictOnMissingEvidence,
   verdictSchema,
+  workClaim,
   type ClaimedTask,
   type Committed,
   type EvidenceCheck,
   type Held,
   type JobPayload,
-  type JournaledModelCall,
   type MemoryRow,
-  type MessageRef,
   type ModelStep,
   type NewEvent,
   type ReflectionMove,
   type Retry,
   type Run,
-  type StageRuntime,
   type StageHandler,
+  type StageRuntime,
+  type TaskChange,
   type TaskMove,
   type TaskRow,
-  type ToolStep,
-  type Usage,
-  type Verdict,
-  type TaskChange,
   type TaskWrite,
+  type ToolStep,
+  type Verdict,
   type WorkEnd,
 } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
@@ -151,77 +149,89 @@ class Reflection {
     let judged: Judged | null;
     try {
       judged = evidence.met
-        ? await this.#askModel(trace, evidence)
+        ? (this.#judgeByEvidence() ?? (await this.#askModel(trace, evidence)))
         : { verdict: verdictOnMissingEvidence(evidence), journal: {} };
     } catch (thrown) {
       if (this.#lost.aborted) throw thrown;
       return this.#modelFailed(thrown);
     }
     if (judged === null) return stale;
-    return this.#settle(judged, evidence);
+    return this.#settle(judged, trace, evidence);
   }
 
   /** By program, before any model is asked. */
   async #checkEvidence(trace: readonly ToolStep[]): Promise<EvidenceCheck> {
-    const { task, notes } = this.#claim;
+    const { task, notes, goalRow } = this.#claim;
+    const { store } = this.#runtime;
     const result = task.result ?? "";
-    const workspace = createWorkspace(this.#runtime.store, task.goalId);
-    const files = new Map<string, readonly string[]>();
-    for (const path of evidencePaths(task, result)) {
-      const bytes = await workspace.read(path);
-      if (bytes !== undefined) files.set(path, new TextDecoder().decode(bytes).split(/\r?\n/));
-    }
+    const workspace = createWorkspace(store, task.goalId);
+    const paths = evidencePaths(task, result);
+    const effectOf = (name: string) => this.#registry.get(name)?.effect;
+    const mayHaveSent =
+      claimsSending(result) || task.evidence.some((item) => "tool" in item && effectOf(item.tool) === "external");
+    const [files, writers, reachedOut, ofParts] = await Promise.all([
+      Promise.all(paths.map(async (path) => [path, await workspace.read(path)] as const)),
+      store.listWriters(task.goalId, paths),
+      mayHaveSent ? store.listReachedOut(task.goalId, task.rootId) : [],
+      // What the whole was to call, any of its parts may have called.
+      task.parentId !== null && task.evidence.some((item) => "tool" in item)
+        ? store.listSucceeded(goalRow, task.rootId)
+        : [],
+    ]);
+    const decoder = new TextDecoder();
+    const lines = new Map(
+      files.flatMap(([path, bytes]) =>
+        bytes === undefined ? [] : [[path, decoder.decode(bytes).split(/\r?\n/)] as const],
+      ),
+    );
     return checkEvidence(task, result, {
-      succeeded: new Set(trace.filter((step) => step.ok).map((step) => step.name)),
-      effectOf: (name) => this.#registry.get(name)?.effect,
+      succeeded: new Set([...trace.filter((step) => step.ok).map((step) => step.name), ...ofParts]),
+      effectOf,
+      makesFiles: (name) => makesFiles(this.#registry.get(name)),
       notes,
-      lines: (path) => files.get(path),
+      lines: (path) => lines.get(path),
+      writersOf: (path) => writers.get(path) ?? [],
+      reachedOut: new Set(reachedOut),
     });
+  }
+
+  /** An easy task whose evidence says by itself that it is done well needs no model's word, where the goal leaves it to us how often models look. */
+  #judgeByEvidence(): Judged | null {
+    const { task, goalRow } = this.#claim;
+    if (this.#runtime.config.review === "always" || goalRow.planning !== "adaptive") return null;
+    const reachesOut = task.tools.some((name) => this.#registry.get(name)?.effect === "external");
+    if (reachesOut || !isShownByEvidence(task)) return null;
+    return {
+      verdict: { status: "done", reason: "Its evidence is there.", new_tasks: [], lesson: "" },
+      journal: {},
+    };
   }
 
   /** null where the claim ended on the way. */
   async #askModel(trace: readonly ToolStep[], evidence: EvidenceCheck): Promise<Judged | null> {
     const { task, goal, steps } = this.#claim;
-    const kept = steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === "reflect");
-    let request = reflectRequest({ goal, task, result: task.result ?? "", trace, evidence });
-    const { maxOutputTokens } = request;
-    let added: readonly MessageRef<string>[] = [
-      { role: "user", parts: request.messages[0]?.role === "user" ? request.messages[0].parts : [] },
-    ];
-    let seq = 1 + Math.max(0, ...steps.filter((step) => step.stage === "execute").map((step) => step.seq));
-    let before: Usage | undefined;
-    for (let tries = 0; ; tries += 1, seq += 1) {
-      const earlier = kept.find((step) => step.seq === seq);
-      let call: JournaledModelCall | null = null;
-      if (earlier === undefined) {
-        const price = this.#runtime.models.price("reflect");
-        const room = await makeRoom({ request, price, before }, this.#held, (change) => this.#commit(change));
-        if (room.kind === "none") {
-          await this.#giveBack(room.committed);
-          return null;
-        }
-        request = room.request;
-        const { response, durationMs } = await ask(
-          this.#runtime.models.model,
-          request,
-          this.#runtime.metrics,
-          this.#lost,
-        );
-        failpoint("reflect.answered");
-        const format = this.#runtime.journalFormat();
-        call = journalModelCall(
-          { attempt: task.attempt, seq, stage: "reflect", request, added, elided: [], response, durationMs, format },
-          task,
-        );
+    const conversation = new Conversation({
+      runtime: this.#runtime,
+      request: reflectRequest({ goal, task, result: task.result ?? "", trace, evidence }),
+      schema: verdictSchema,
+      attempt: task.attempt,
+      seq: 1 + Math.max(0, ...steps.filter((step) => step.stage === "execute").map((step) => step.seq)),
+      kept: steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === "reflect"),
+      task,
+      price: this.#runtime.models.price("reflect"),
+      held: () => this.#held,
+      commit: (change) => this.#commit(change),
+      lost: this.#lost,
+      answered: "reflect.answered",
+    });
+    // Ends: an answer that cannot be read is mended `maxRepairs` times, then stands for a retry.
+    for (let tries = 0; ; tries += 1) {
+      const answered = await conversation.ask();
+      if (answered.kind === "none") {
+        await this.#giveBack(answered.committed);
+        return null;
       }
-      const journal: TaskChange =
-        call === null
-          ? {}
-          : { steps: [call.row], prompts: call.prompts, blobs: call.blobs, settle: call.settle, events: [call.event] };
-      const { output, usage } = earlier ?? call!.step;
-      const { message } = output;
-      before = usage;
-      const read = readStructured(message.text, verdictSchema);
+      const { read, journal } = answered;
       if (read.ok) return { verdict: read.value, journal };
       // An answer that is no verdict is no reason to believe the result.
       if (tries === maxRepairs)
@@ -234,16 +244,11 @@ class Reflection {
         await this.#giveBack(committed);
         return null;
       }
-      request = repairRequest({ ...request, maxOutputTokens }, { message }, read.why);
-      const last = request.messages.at(-1);
-      added = [
-        { role: "assistant", seq },
-        { role: "user", parts: last?.role === "user" ? last.parts : [] },
-      ];
+      conversation.sendBack(read.why);
     }
   }
 
-  async #settle({ verdict, journal }: Judged, evidence: EvidenceCheck): Promise<WorkEnd> {
+  async #settle({ verdict, journal }: Judged, trace: readonly ToolStep[], evidence: EvidenceCheck): Promise<WorkEnd> {
     const { task } = this.#claim;
     const move = decideReflection(task, verdict, evidence.met);
     const subtasks = move.to === "split" ? this.#subtasks(move) : [];
@@ -251,7 +256,7 @@ class Reflection {
       ...journal,
       move: taskMove(move),
       ...(subtasks.length > 0 && { tasks: subtasks }),
-      memory: await this.#memories(move, verdict),
+      memory: await this.#memories(move, trace, verdict),
       events: [
         ...(journal.events ?? []),
         {
@@ -276,28 +281,33 @@ class Reflection {
 
   #subtasks(move: Extract<ReflectionMove, { to: "split" }>): TaskRow[] {
     const { task } = this.#claim;
-    return move.subtasks.map((text, index) => ({
-      id: this.#runtime.createId("task"),
+    const ids = move.subtasks.map(() => this.#runtime.createId("task"));
+    return shareEvidence(task, move.subtasks).map(({ text, evidence, after }, index) => ({
+      id: ids[index]!,
       key: subtaskKey(task.key, index),
       parent: task.id,
       root: task.rootId,
       text,
       tools: task.tools,
-      evidence: task.evidence,
+      evidence,
       difficulty: task.difficulty,
       depth: Math.min(task.depth + 1, maxSplitDepth),
       front: true,
-      depends_on: [],
+      depends_on: after.map((other) => ids[other]!),
     }));
   }
 
-  async #memories(move: ReflectionMove, verdict: Verdict): Promise<MemoryRow[]> {
+  async #memories(move: ReflectionMove, trace: readonly ToolStep[], verdict: Verdict): Promise<MemoryRow[]> {
     const { task } = this.#claim;
     if (!this.#runtime.memory.learns) return [];
     const entries: { kind: MemoryRow["kind"]; text: string }[] = [];
     if (move.to === "done" && task.result)
-      entries.push({ kind: "task_result", text: `${task.text}\n${task.result}`.slice(0, maxMemoryChars) });
-    if (verdict.lesson.trim()) entries.push({ kind: "lesson", text: verdict.lesson.trim().slice(0, maxMemoryChars) });
+      entries.push({
+        kind: "task_result",
+        text: `${task.text}\n${task.result}`.slice(0, maxMemoryChars).toWellFormed(),
+      });
+    const lesson = composeLesson(task, trace, verdict, move);
+    if (lesson !== null) entries.push({ kind: "lesson", text: lesson.slice(0, maxMemoryChars).toWellFormed() });
     if (entries.length === 0) return [];
     const vectors = await this.#runtime.memory.embed(
       entries.map((entry) => entry.text),
@@ -307,8 +317,8 @@ class Reflection {
   }
 
   async #modelFailed(thrown: unknown): Promise<WorkEnd> {
-    // Anything else is no word of a model: a fault of ours, which is told as one.
-    if (!(thrown instanceof OuterloopError)) throw thrown;
+    // Anything else is no word of a model: a fault of ours, which is told as one, or a store that is away.
+    if (!(thrown instanceof OuterloopError) || thrown.code === "store_unavailable") throw thrown;
     const { retry, message: why } = thrown;
     if (retry !== "never") return this.#release(this.#runtime.awayMs(retry, this.#claim.backoffs), true);
     const { task } = this.#claim;
@@ -348,7 +358,9 @@ class Reflection {
 function taskMove(move: ReflectionMove): TaskMove {
   switch (move.to) {
     case "done":
-      return { to: "done" };
+      return move.wants.length === 0
+        ? { to: "done" }
+        : { to: "done", replan: true, reason: `its review asks for: ${move.wants.join("; ")}` };
     case "ready":
       return { to: "ready", hint: move.hint };
     case "split":

@@ -133,6 +133,40 @@ export function lastStep(tables: Tables, goalId: GoalId, subject: string, attemp
   return last === undefined ? null : toStepOf(last);
 }
 
+export function listWriters(
+  tables: Tables,
+  goalId: GoalId,
+  paths: readonly string[],
+): ReadonlyMap<string, readonly string[]> {
+  const written = bookOf(tables, goalId).artifacts.filter((file) => paths.includes(file.path) && file.task_id !== null);
+  const byPath = Map.groupBy(written, (file) => file.path);
+  return new Map([...byPath].map(([path, all]) => [path, [...new Set(all.map((file) => file.task_id!))].toSorted()]));
+}
+
+export function listReachedOut(tables: Tables, goalId: GoalId, rootId: TaskId | null): string[] {
+  const done = [...bookOf(tables, goalId).effects.values()].filter(
+    (effect) => effect.status === "done" && (rootId === null || effect.root_id === rootId),
+  );
+  return [...new Set(done.map((effect) => effect.tool))];
+}
+
+export function listSucceeded(tables: Tables, goal: Pick<GoalRow, "id">, rootId: TaskId | null): string[] {
+  const book = bookOf(tables, goal.id as GoalId);
+  const ofRoot = new Set(book.tasks.filter((task) => task.root_id === rootId).map((task) => task.id as string));
+  const ran = book.steps.filter(
+    (step) =>
+      step.kind === "tool" && step.phase === "result" && step.ok && (rootId === null || ofRoot.has(step.subject_id)),
+  );
+  return [...new Set(ran.map((step) => step.name))];
+}
+
+export function listNotes(tables: Tables, goalId: GoalId, limit: number): string[] {
+  return tables.memories
+    .filter((memory) => memory.goal_id === goalId && memory.kind === "note")
+    .slice(0, limit)
+    .map((memory) => memory.text);
+}
+
 export function notesOf(tables: Tables, goalId: GoalId, taskId: TaskId): string[] {
   return tables.memories
     .filter((memory) => memory.goal_id === goalId && memory.task_id === taskId && memory.kind === "note")

@@ -50,6 +50,10 @@ export function createModelCalls(tables: Tables): ModelCalls {
     sessionHistory: on(reads.sessionHistory),
     lastStep: on(reads.lastStep),
     notesOf: on(reads.notesOf),
+    listWriters: on(reads.listWriters),
+    listReachedOut: on(reads.listReachedOut),
+    listSucceeded: on(reads.listSucceeded),
+    listNotes: on(reads.listNotes),
     nearestMemories: (_model, queries) =>
       queries.map(({ tenantId, limit }) => reads.newestMemories(tables, tenantId, limit)),
     newestMemories: on(reads.newestMemories),

@@ -15,6 +15,7 @@ export interface RunFlags {
   readonly budgetTokens?: number;
   readonly budgetUsd?: number;
   readonly planning?: NonNullable<NewGoalRequest["planning"]>;
+  readonly ask?: number | true;
   readonly priority?: number;
   readonly label?: Readonly<Record<string, string>>;
 }
@@ -39,6 +40,7 @@ export function withRunArguments(command: Command): Command {
     .addOption(
       new Option("--planning <when>", "how often it plans anew: adaptive, every-step, every-3").argParser(planning),
     )
+    .option("--ask [time]", "it may ask you what the text leaves open, and waits so long for an answer: 15m", duration)
     .option("--priority <n>", "-100 to 100, higher first", integer)
     .option("-l, --label <key=value...>", "for finding it again", label);
 }
@@ -60,6 +62,7 @@ export function toRunArguments(text: string | undefined, flags: RunFlags, cwd: s
       ...(flags.session === undefined ? {} : { session: flags.session }),
       ...(Object.keys(budget).length === 0 ? {} : { budget }),
       ...(flags.planning === undefined ? {} : { planning: flags.planning }),
+      ...(flags.ask === undefined ? {} : { questions: flags.ask === true ? true : { wait_ms: flags.ask } }),
       ...(flags.priority === undefined ? {} : { priority: flags.priority }),
       ...(flags.label === undefined ? {} : { labels: { ...flags.label } }),
     },

@@ -113,6 +113,15 @@ const dataSchema = z.object({
   retry_in_ms: z.number().catch(0),
   budget: z.string().catch(""),
   used: z.number().catch(0),
+  /** Of intake, a question, a guard on plans. */
+  intent: z.string().catch(""),
+  deliverable: z.string().catch(""),
+  default: z.string().catch(""),
+  deadline_at: z.string().catch(""),
+  answer: z.string().catch(""),
+  guard: z.string().catch(""),
+  action: z.string().catch(""),
+  why: z.string().catch(""),
   limit: z.number().catch(0),
 });
 export type EventData = z.output<typeof dataSchema>;
@@ -137,6 +146,10 @@ export function seeEvent(view: GoalView, event: EventResource): GoalView {
         status: "running",
         rounds: [...next.rounds, { round: data.round || next.rounds.length + 1, taskIds: [] }],
       };
+    case "goal.asked":
+      return { ...next, status: "waiting" };
+    case "goal.answered":
+      return { ...next, status: next.rounds.length === 0 ? "planning" : "running" };
     case "goal.paused":
       return { ...next, status: "paused" };
     case "goal.resumed":
@@ -201,6 +214,8 @@ export function seeEvent(view: GoalView, event: EventResource): GoalView {
         ),
         steps: next.steps + 1,
       };
+    case "goal.understood":
+    case "goal.guarded":
     case "approval.requested":
     case "approval.decided":
     case "memory.written":

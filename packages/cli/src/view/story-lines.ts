@@ -2,14 +2,16 @@
 import type { ArtifactResource, EventResource, GoalResource, StepResource } from "@outerloop/core/domain";
 import { z } from "zod";
 import { formatCount, formatDuration, formatUsd, plural } from "../text/quantities.ts";
-import { printableBlock, printableLine } from "../text/printable.ts";
+import { printableBlock, printableJson, printableLine } from "../text/printable.ts";
 import type { Style } from "../text/style.ts";
 import { truncate, widthOf } from "../text/width.ts";
 import { wrapText } from "../text/wrap.ts";
+import { guardLine } from "./event-lines.ts";
 import { answerLines, outcomeLine, reasonLines } from "./ending-lines.ts";
 import { fileLines } from "./file-lines.ts";
 import {
   emptyGoalView,
+  readEventData,
   seeEvent,
   shownStatus,
   subtasksOf,
@@ -36,6 +38,7 @@ export function storyLines(story: Story, width: number, style: Style): string[] 
   const { goal, shortId } = story;
   return [
     ...headLines(story, width, style),
+    ...gap(intakeLines(story, width, style)),
     ...view.rounds.flatMap((round, index) =>
       round.taskIds.length === 0 ? [] : ["", ...roundLines(story, view, index, width, style)],
     ),
@@ -96,9 +99,78 @@ function roundLines(story: Story, view: GoalView, index: number, width: number, 
   const tasks = round.taskIds.flatMap((id) => view.tasks.find((task) => task.id === id) ?? []);
   return [
     style.strong(`Plan ${number}`) + `  ${plural(tasks.length, "task")}`,
+    ...guardLines(story, index, width),
     ...stepLines(plannerSteps(story, round.round), width, "  ", style),
     ...tasks.flatMap((task) => taskLines(story, view, task, width, "  ", style)),
   ];
+}
+
+/** What was understood of the goal's text, and what its submitter was asked about it. */
+function intakeLines(story: Story, width: number, style: Style): string[] {
+  const { goal } = story;
+  const { intake } = goal;
+  const lines =
+    intake === null
+      ? []
+      : [
+          style.strong("Understood"),
+          ...stepLines(
+            story.steps.filter((step) => step.stage === "intake"),
+            width,
+            "  ",
+            style,
+          ),
+          ...wrapText(printableLine(intake.intent), width, "  "),
+          ...named("deliverable", intake.deliverable === "" ? [] : [intake.deliverable], width, style),
+          ...named("constraints", intake.constraints, width, style),
+          ...named("risk", intake.risk === "" ? [] : [intake.risk], width, style),
+          ...named(
+            "must hold",
+            intake.evidence.map((item) => printableJson(item)),
+            width,
+            style,
+          ),
+          ...(goal.clarifications.some(({ about }) => about === "intake") || goal.question !== null
+            ? []
+            : intake.questions.flatMap((each) => named("assumed", [`${each.question} ${each.default}`], width, style))),
+        ];
+  return [
+    ...lines,
+    ...goal.clarifications.flatMap((each) => [
+      ...named("asked", [each.question], width, style),
+      ...named(
+        each.by === null ? "default" : "answered",
+        [`${each.answer}${each.by === null ? "" : `  (${each.by})`}`],
+        width,
+        style,
+      ),
+    ]),
+    ...(goal.question === null
+      ? []
+      : [
+          ...named("asks", [goal.question.text], width, style),
+          `  ${style.faint(`npx outerloop answer ${story.shortId} "…"   (else, from ${goal.question.deadline_at.slice(0, 16).replace("T", " ")} UTC: ${printableLine(goal.question.default)})`)}`,
+        ]),
+  ];
+}
+
+function named(name: string, values: readonly string[], width: number, style: Style): string[] {
+  if (values.length === 0) return [];
+  const [first = "", ...rest] = wrapText(values.map(printableLine).join("; "), width - 12, " ".repeat(14));
+  return [`  ${style.faint(name.padEnd(12))}${first.trimStart()}`, ...rest];
+}
+
+/** What the guards on plans found between the plan before and this one. */
+function guardLines({ events }: Story, index: number, width: number): string[] {
+  const plans = events.flatMap((event, at) => (event.type === "goal.planned" ? [at] : []));
+  const from = index === 0 ? 0 : (plans[index - 1] ?? 0);
+  return events
+    .slice(from, plans[index])
+    .filter((event) => event.type === "goal.guarded")
+    .flatMap((event) => {
+      const data = readEventData(event);
+      return wrapText(`${guardLine(data)}: ${printableLine(data.why)}`, width, "  ");
+    });
 }
 
 /** Steps of a planner carry the round as their attempt. */
@@ -109,7 +181,9 @@ function plannerSteps({ steps }: Story, round: number): readonly StepResource[] 
 /** The planner's last look, which ended the goal instead of planning. */
 function lastPlanLines(story: Story, view: GoalView, width: number, style: Style): string[] {
   const rounds = new Set(view.rounds.filter((round) => round.taskIds.length > 0).map((round) => round.round));
-  const steps = story.steps.filter((step) => step.task === null && !rounds.has(step.attempt));
+  const steps = story.steps.filter(
+    (step) => step.task === null && step.stage !== "intake" && !rounds.has(step.attempt),
+  );
   return steps.length === 0 ? [] : ["", style.strong("Planner"), ...stepLines(steps, width, "  ", style)];
 }
 

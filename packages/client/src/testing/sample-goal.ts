@@ -32,6 +32,9 @@ export function sampleGoal(changes: Partial<GoalResource> = {}): GoalResource {
     created_at: at(0),
     started_at: at(1),
     ended_at: at(6),
+    intake: null,
+    clarifications: [],
+    question: null,
     tasks: [],
     ...changes,
   };

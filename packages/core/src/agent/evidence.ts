@@ -1,20 +1,37 @@
 /**
  * Evidence, checked by program before any model is asked (DESIGN §6): what must be in the journal or the workspace for a
- * task to be done. Pure: the worker looks the facts up.
+ * task, or a whole goal, to be done. Pure: the worker looks the facts up.
+ *
+ * 1. A task is not done while its contract is unmet, whatever a model says.
+ * 2. The contract is what the planner wrote and what follows from the words: files that the task's text asks for, and what its result
+ *    claims. So it does not depend on a planner that thinks of everything.
+ * 3. A file that was attached is no evidence of having written it.
  */
 import { citationHolds, findCitations } from "../domain/citation.ts";
-import type { Evidence } from "../domain/plan.ts";
+import type { Evidence, GoalEvidence } from "../domain/evidence.ts";
+import type { Intake } from "../domain/intake.ts";
 import type { Task } from "../domain/task.ts";
 import type { ToolEffect } from "../domain/tool.ts";
+import { askedFiles, claimedFiles, claimedSending, deniesFile, namedFiles } from "./claims.ts";
 
-export interface EvidenceFacts {
+/** What is known of a goal's files and of what reached out. */
+export interface WorkspaceFacts {
+  /** A text file's lines; undefined where there is no such file. */
+  readonly lines: (path: string) => readonly string[] | undefined;
+  /** Tasks that wrote to a file, by their ids; none where it was only attached. */
+  readonly writersOf: (path: string) => readonly string[];
+  /** Tools that reach out whose calls have happened. */
+  readonly reachedOut: ReadonlySet<string>;
+}
+
+export interface EvidenceFacts extends WorkspaceFacts {
   /** Tools that were called with success in this attempt. */
   readonly succeeded: ReadonlySet<string>;
   readonly effectOf: (tool: string) => ToolEffect | undefined;
+  /** Whether a tool can write files. */
+  readonly makesFiles: (tool: string) => boolean;
   /** Notes written by this task. */
   readonly notes: readonly string[];
-  /** A text file's lines; undefined where there is no such file. */
-  readonly lines: (path: string) => readonly string[] | undefined;
 }
 
 export interface EvidenceLine {
@@ -27,46 +44,209 @@ export interface EvidenceCheck {
   readonly lines: readonly EvidenceLine[];
 }
 
-/** Files whose text the check needs: what the contract and the citations name. */
-export function evidencePaths(task: Pick<Task, "evidence">, result: string): string[] {
-  const paths = new Set(findCitations(result).map((citation) => citation.path));
+type CheckedTask = Pick<Task, "id" | "text" | "evidence" | "tools">;
+
+const noResultPrefix = "(no result: ";
+
+/** What stands as the result of an attempt that has none. */
+export function noResult(why: string): string {
+  return `${noResultPrefix}${why})`;
+}
+
+/** Files whose text the check needs: what the contract, the words and the citations name. */
+export function evidencePaths(task: Pick<Task, "text" | "evidence">, result: string): string[] {
+  const paths = new Set([...findCitations(result).map((citation) => citation.path), ...namedFiles(task.text)]);
   for (const item of task.evidence) if ("artifact" in item) paths.add(item.artifact);
+  for (const claim of claimedFiles(result)) paths.add(claim.path);
   return [...paths];
 }
 
-export function checkEvidence(
-  task: Pick<Task, "evidence" | "tools">,
-  result: string,
-  facts: EvidenceFacts,
-): EvidenceCheck {
-  const lines: EvidenceLine[] = contractOf(task, facts).map((item) => checkItem(item, facts));
-  // Cited words that do not stand where the citation says are a false claim, whatever the contract asks.
-  for (const citation of findCitations(result)) {
-    const file = facts.lines(citation.path);
-    if (!citationHolds(citation, file)) {
-      const why = file === undefined ? "there is no such file" : "those words do not stand there";
-      lines.push({ met: false, text: `citation ${citation.path}:${citation.line} "${citation.quote}": ${why}` });
-    }
-  }
-  return { met: lines.every((line) => line.met), lines };
+/** Whether the check needs to know what reached out. */
+export function claimsSending(result: string): boolean {
+  return claimedSending(result) !== null;
 }
 
+export function checkEvidence(task: CheckedTask, result: string, facts: EvidenceFacts): EvidenceCheck {
+  if (result.startsWith(noResultPrefix) || result.trim() === "")
+    return verdictOf([{ met: false, text: `a result: ${result.trim() || "the attempt ended without one"}` }]);
+  return verdictOf([
+    ...contractOf(task, facts).map((item) => checkItem(item, task, facts)),
+    ...checkNamedFiles(task, result, facts),
+    ...checkClaims(result, facts, task.tools.length === 0 || task.tools.some(facts.makesFiles)),
+    ...checkCitations(result, facts),
+  ]);
+}
+
+const verdictOf = (lines: readonly EvidenceLine[]): EvidenceCheck => ({ met: lines.every((line) => line.met), lines });
+
 /** Without a contract, every tool that was offered and changes something must have succeeded. */
-function contractOf(task: Pick<Task, "evidence" | "tools">, facts: EvidenceFacts): readonly Evidence[] {
+function contractOf(task: CheckedTask, facts: EvidenceFacts): readonly Evidence[] {
   if (task.evidence.length > 0) return task.evidence;
   return task.tools.filter((tool) => (facts.effectOf(tool) ?? "pure") !== "pure").map((tool) => ({ tool }));
 }
 
-function checkItem(item: Evidence, facts: EvidenceFacts): EvidenceLine {
-  if ("tool" in item) return { met: facts.succeeded.has(item.tool), text: `tool ${item.tool} was called with success` };
-  if ("note" in item) {
-    const wanted = item.note.trim().toLowerCase();
-    const any = wanted === "" || wanted === "true";
-    const met = facts.notes.some((note) => any || note.toLowerCase().includes(wanted));
-    return { met, text: any ? "a note was written" : `a note was written that mentions "${item.note}"` };
+function checkItem(item: Evidence, task: CheckedTask, facts: EvidenceFacts): EvidenceLine {
+  if ("tool" in item) {
+    // What reached out in an earlier attempt has happened, and is not done again.
+    const met = facts.succeeded.has(item.tool) || facts.reachedOut.has(item.tool);
+    return { met, text: `tool ${item.tool} was called with success` };
   }
-  const file = facts.lines(item.artifact);
-  if (item.contains === undefined) return { met: file !== undefined, text: `the file ${item.artifact} exists` };
-  const met = file?.join("\n").toLowerCase().includes(item.contains.toLowerCase()) ?? false;
-  return { met, text: `the file ${item.artifact} holds "${item.contains}"` };
+  if ("note" in item) return checkNote(item.note, facts.notes);
+  const isMade = task.tools.length === 0 || task.tools.some(facts.makesFiles);
+  const isSource = namedFiles(task.text).includes(item.artifact) && !askedFiles(task.text).includes(item.artifact);
+  return checkArtifact(item, facts, isMade && !isSource);
+}
+
+function checkNote(note: string, notes: readonly string[]): EvidenceLine {
+  const wanted = note.trim().toLowerCase();
+  const any = wanted === "" || wanted === "true";
+  const met = notes.some((each) => any || each.toLowerCase().includes(wanted));
+  return { met, text: any ? "a note was written" : `a note was written that mentions "${note}"` };
+}
+
+/** @param isMade whether its being attached is not enough */
+function checkArtifact(
+  { artifact, contains }: Extract<Evidence, { artifact: string }>,
+  facts: WorkspaceFacts,
+  isMade: boolean,
+): EvidenceLine {
+  const file = facts.lines(artifact);
+  if (file === undefined) return { met: false, text: `the file ${artifact} exists` };
+  if (isMade && facts.writersOf(artifact).length === 0)
+    return { met: false, text: `the file ${artifact} was written: it is as it was attached` };
+  if (file.every((line) => line.trim() === ""))
+    return { met: false, text: `the file ${artifact} holds something: it is empty` };
+  if (contains === undefined) return { met: true, text: `the file ${artifact} exists` };
+  const met = file.join("\n").toLowerCase().includes(contains.toLowerCase());
+  return { met, text: `the file ${artifact} holds "${contains}"` };
+}
+
+/** What the task's own words ask for. */
+function checkNamedFiles(task: CheckedTask, result: string, facts: EvidenceFacts): EvidenceLine[] {
+  const asked = askedFiles(task.text);
+  const mayWrite = task.tools.length === 0 || task.tools.some(facts.makesFiles);
+  return namedFiles(task.text).flatMap((path): EvidenceLine[] => {
+    const file = facts.lines(path);
+    if (asked.includes(path)) {
+      if (!facts.writersOf(path).includes(task.id))
+        return [{ met: false, text: `the file ${path}, which the task asks for, was written by a call of this task` }];
+      const isEmpty = file === undefined || file.every((line) => line.trim() === "");
+      return [
+        {
+          met: !isEmpty,
+          text: `the file ${path}, which the task asks for, is written${isEmpty ? ": it is empty" : ""}`,
+        },
+      ];
+    }
+    // Whatever language it asks in: a file that is named and not there was to be written, or its absence is the finding.
+    if (file === undefined && mayWrite && !deniesFile(result, path))
+      return [
+        { met: false, text: `the file ${path}, which the task names, exists, or the result says that it does not` },
+      ];
+    return [];
+  });
+}
+
+/** What a text says was made or sent must have been. */
+function checkClaims(text: string, facts: WorkspaceFacts, mayWrite: boolean): EvidenceLine[] {
+  const files = claimedFiles(text).flatMap(({ path, byMe }): EvidenceLine[] => {
+    const isThere = facts.lines(path) !== undefined;
+    const isClaim = byMe ? facts.writersOf(path).length === 0 : !isThere && mayWrite;
+    if (!isClaim) return [];
+    const why = isThere ? "it is as it was attached" : "there is no such file";
+    return [{ met: false, text: `the file ${path} was written, as the answer says: ${why}` }];
+  });
+  const sent = claimedSending(text);
+  if (sent === null || facts.reachedOut.size > 0) return files;
+  return [...files, { met: false, text: `"${sent.trim().slice(0, 200)}": no call did this` }];
+}
+
+/** Cited words that do not stand where the citation says are a false claim, whatever the contract asks. */
+function checkCitations(text: string, facts: WorkspaceFacts): EvidenceLine[] {
+  return findCitations(text).flatMap((citation): EvidenceLine[] => {
+    const file = facts.lines(citation.path);
+    if (citationHolds(citation, file)) return [];
+    const why = file === undefined ? "there is no such file" : "those words do not stand there";
+    return [{ met: false, text: `citation ${citation.path}:${citation.line} "${citation.quote}": ${why}` }];
+  });
+}
+
+/**
+ * Whether a task's evidence, once it is there, says by itself that the task is done well: its planner found it easy, it did so at
+ * once, and every item names words that must be found.
+ */
+export function isShownByEvidence(task: Pick<Task, "evidence" | "difficulty" | "attempt">): boolean {
+  const saysWords = (item: Evidence) =>
+    "artifact" in item
+      ? item.contains !== undefined
+      : "note" in item && !["", "true"].includes(item.note.trim().toLowerCase());
+  return task.difficulty === "easy" && task.attempt === 1 && task.evidence.length > 0 && task.evidence.every(saysWords);
+}
+
+/** What is known of a whole goal at its end. */
+export interface GoalFacts extends WorkspaceFacts {
+  /** Tools that were called with success in any task. */
+  readonly succeeded: ReadonlySet<string>;
+  readonly notes: readonly string[];
+}
+
+interface CheckedGoal {
+  readonly text: string;
+  readonly intake: Intake | null;
+}
+
+/** Files whose text the check of a goal needs. */
+export function goalPaths(goal: CheckedGoal, answer: string): string[] {
+  const paths = new Set([
+    ...namedFiles(goal.text),
+    ...askedFiles(goal.intake?.deliverable ?? ""),
+    ...findCitations(answer).map((citation) => citation.path),
+    ...claimedFiles(answer).map((claim) => claim.path),
+  ]);
+  for (const item of goal.intake?.evidence ?? []) if ("artifact" in item) paths.add(item.artifact);
+  return [...paths];
+}
+
+/** Whether a goal that is said to be reached is: its own contract, and what its final answer claims. */
+export function checkGoal(goal: CheckedGoal, answer: string, facts: GoalFacts): EvidenceCheck {
+  const asked = [...new Set([...askedFiles(goal.text), ...askedFiles(goal.intake?.deliverable ?? "")])];
+  const contract: readonly GoalEvidence[] = [
+    ...asked.map((artifact) => ({ artifact })),
+    ...(goal.intake?.evidence ?? []).filter(
+      (item) => !("artifact" in item && !item.contains && asked.includes(item.artifact)),
+    ),
+  ];
+  const holding = findCitations(answer).filter((citation) => citationHolds(citation, facts.lines(citation.path)));
+  const unmentioned = namedFiles(goal.text).filter(
+    (path) => !asked.includes(path) && facts.lines(path) === undefined && !deniesFile(answer, path),
+  );
+  return verdictOf([
+    ...contract.map((item): EvidenceLine => {
+      if ("citations" in item)
+        return {
+          met: holding.length >= item.citations,
+          text: `the final answer has at least ${item.citations} citations that hold (it has ${holding.length})`,
+        };
+      if ("tool" in item)
+        return {
+          met: facts.succeeded.has(item.tool) || facts.reachedOut.has(item.tool),
+          text: `tool ${item.tool} was called with success`,
+        };
+      if ("note" in item) return checkNote(item.note, facts.notes);
+      return checkArtifact(item, facts, true);
+    }),
+    ...unmentioned.map((path) => ({
+      met: false,
+      text: `the file ${path}, which the goal names, exists, or the final answer says that it does not`,
+    })),
+    ...checkClaims(answer, facts, true),
+  ]);
+}
+
+/** For the planner and for people: what is missing. */
+export function unmetText(check: EvidenceCheck): string {
+  return check.lines
+    .filter((line) => !line.met)
+    .map((line) => line.text)
+    .join("; ");
 }

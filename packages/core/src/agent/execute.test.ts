@@ -114,9 +114,135 @@ test("calls past the limit are answered without running, the last one says so, a
   expect.unreachable("the machine did not end");
 });
 
-test("an answer of nothing ends the attempt with that reason", () => {
+test("an answer of nothing is told so once, then ends the attempt with that reason", () => {
   const first = answer(nextExecutionMove(state([])), { text: "  ", toolCalls: [] });
-  expect(nextExecutionMove(state([first.step]))).toMatchObject({ kind: "give_up" });
+  const second = nextExecutionMove(state([first.step]));
+  expect(second).toMatchObject({
+    kind: "model",
+    request: {
+      messages: [{ role: "user" }, { role: "user", parts: [expect.stringContaining("was empty") as string] }],
+    },
+  });
+  const again = answer(second, { text: "", toolCalls: [] });
+  expect(nextExecutionMove(state([first.step, again.step]))).toEqual({
+    kind: "give_up",
+    reason: "stuck: it answered with nothing",
+  });
+  const mended = answer(second, { text: "found", toolCalls: [] });
+  expect(nextExecutionMove(state([first.step, mended.step]))).toEqual({ kind: "finish", result: "found" });
+});
+
+test("an answer that was cut off is asked for shorter once, then taken as far as it goes", () => {
+  const cut = ({ step }: ReturnType<typeof answer>): ModelStep => ({
+    ...step,
+    output: { ...step.output, stop: "length" },
+  });
+  const first = cut(answer(nextExecutionMove(state([])), { text: "a long", toolCalls: [] }));
+  const second = nextExecutionMove(state([first]));
+  expect(JSON.stringify(second)).toContain("was cut off");
+  const again = cut(answer(second, { text: "still long", toolCalls: [] }));
+  expect(nextExecutionMove(state([first, again]))).toMatchObject({
+    kind: "finish",
+    result: expect.stringContaining("still long\n… (cut off") as string,
+  });
+});
+
+/** Drives a model that never answers: what it was told, and why its attempt ended. */
+function runInCircles(
+  askFor: (turn: number) => { readonly text?: string; readonly calls: AssistantMessage["toolCalls"] },
+  answerWith: (call: { readonly name: string; readonly args: object }, turn: number) => Partial<ToolStep>,
+): { readonly told: readonly string[]; readonly ended: string } {
+  let steps: Step[] = [];
+  const told: string[] = [];
+  for (let turn = 0; turn < 30; turn += 1) {
+    const move = nextExecutionMove(state(steps, { ...defaultExecutionLimits, maxToolCalls: 25 }));
+    if (move.kind === "give_up") return { told, ended: move.reason };
+    if (move.kind !== "model") throw new Error(`unexpected ${move.kind}`);
+    const last = move.request.messages.at(-1);
+    if (turn > 0 && last?.role === "user") told.push(...last.parts);
+    const { text = "", calls: toolCalls } = askFor(turn);
+    const made = answer(move, { text, toolCalls });
+    steps = [
+      ...steps,
+      made.step,
+      ...toolCalls.map((call, index) => ({
+        ...result(made.step.seq + 1 + index),
+        name: call.name,
+        args: call.args,
+        ...answerWith(call, turn),
+      })),
+    ];
+  }
+  throw new Error("the machine did not end");
+}
+
+const call = (name: string, args: Record<string, string> = {}) => [{ id: "c", name, args }];
+const says = (text: string) => ({ output: { callId: "c", text } });
+
+test("the same call with the same result is told at the fourth time, and ends the attempt at the fifth", () => {
+  const { told, ended } = runInCircles(
+    () => ({ calls: call("look", { path: "a" }) }),
+    () => says("same"),
+  );
+  expect(told).toEqual([expect.stringContaining("4 times, always with the same result")]);
+  expect(ended).toMatch(/^stuck: it made the call look\(\{"path":"a"\}\) 5 times/);
+});
+
+test("a call that is repeated since what it looks at changes is no circle", () => {
+  const { ended } = runInCircles(
+    () => ({ calls: call("look") }),
+    (_, turn) => says(`state ${turn}`),
+  );
+  expect(ended).toContain("asked for more tools after 25 calls");
+});
+
+test("the same error is told at the third time, and ends the attempt at the fourth", () => {
+  const { told, ended } = runInCircles(
+    (turn) => ({ calls: call("look", { path: `a${turn}` }) }),
+    (_, turn) => ({ ok: false, ...says(`There is no file "a${turn}".`) }),
+  );
+  expect(told).toEqual([expect.stringContaining("look has failed 3 times in the same way")]);
+  expect(ended).toMatch(/^stuck: look failed again and again in the same way: There is no file/);
+});
+
+test("going back and forth between two calls is told at the sixth, and ends the attempt at the seventh", () => {
+  const { told, ended } = runInCircles(
+    (turn) => ({ calls: call(turn % 2 === 0 ? "look" : "listen") }),
+    ({ name }) => says(name),
+  );
+  expect(told).toEqual([expect.stringContaining("You go back and forth between look({}) and listen({})")]);
+  expect(ended).toMatch(/^stuck: it went back and forth between (look and listen|listen and look)/);
+});
+
+test("saying the same without finding anything new is told, then ends the attempt", () => {
+  const { told, ended } = runInCircles(
+    (turn) => ({ text: "I will look further.", calls: call("look", { path: `${turn % 3}` }) }),
+    ({ args }) => says(JSON.stringify(args)),
+  );
+  expect(told).toEqual([expect.stringContaining("You say the same again and again")]);
+  expect(ended).toMatch(/^stuck: it said the same again and again/);
+});
+
+test("long arguments of old calls are left out like long results, and every call keeps its result", () => {
+  const limits = { ...defaultExecutionLimits, maxRequestChars: 12_000, maxToolCalls: 25 };
+  let steps: Step[] = [];
+  const kept = new Map<string, string>();
+  for (let turn = 0; turn < 5; turn += 1) {
+    const move = nextExecutionMove(state(steps, limits));
+    const made = answer(move, { text: "", toolCalls: call("write", { path: `f${turn}.md`, text: "x".repeat(5000) }) });
+    for (const [key, text] of made.kept) kept.set(key, text);
+    steps = [...steps, made.step, { ...result(made.step.seq + 1, `wrote ${turn}`), name: "write" }];
+  }
+  const last = answer(nextExecutionMove(state(steps, limits)), { text: "done", toolCalls: [] });
+  for (const [key, text] of last.kept) kept.set(key, text);
+  const { messages } = last.request;
+  expect(JSON.stringify(messages).length).toBeLessThan(12_000);
+  expect(JSON.stringify(messages)).toContain("left out to keep this short: 4800 characters");
+  expect(JSON.stringify(messages)).toContain('"path":"f0.md"');
+  for (const [index, message] of messages.entries())
+    if (message.role === "assistant") expect(messages[index + 1]).toMatchObject({ role: "tool", results: [{}] });
+  const rebuilt = rebuildRequest(last.step, [...steps, last.step], (key) => kept.get(key)!);
+  expect(canonicalJson(rebuilt)).toBe(canonicalJson(last.request));
 });
 
 test("a long history loses its oldest results first, never the newest turn, and says so in their place", () => {

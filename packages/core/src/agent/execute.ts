@@ -9,8 +9,9 @@ import type { Message, ModelRequest, ToolCall, ToolSpec } from "../domain/model.
 import type { MessageRef, ModelStep, Step, ToolStep } from "../domain/step.ts";
 import type { Task } from "../domain/task.ts";
 import type { RecalledMemory } from "../domain/tool.ts";
-import { dependencyPart, goalPart, memoryParts, sessionParts, type SessionTurn } from "./prompt-parts.ts";
-import { systemPrompts } from "./prompts.ts";
+import { dependencyPart, goalParts, memoryParts, sessionParts, type SessionTurn } from "./prompt-parts.ts";
+import { executePrompt } from "./execute.prompt.ts";
+import { noticesOf, whyStuck, type Notice, type Turn } from "./stuck.ts";
 
 export interface ExecutionLimits {
   /** Tool calls of one attempt. */
@@ -65,7 +66,7 @@ export interface ExecutionContext {
 /** The first message of an attempt. */
 export function executionParts(task: Task, context: ExecutionContext): string[] {
   return [
-    goalPart(context.goal),
+    ...goalParts(context.goal),
     ...sessionParts(context.session),
     ...context.dependencies.map(dependencyPart),
     ...memoryParts(context.memories),
@@ -80,19 +81,26 @@ const lastCallNote = "\n\n(That was the last tool call of this task. Answer now 
 
 export const refusedCallText = "Not run: the tool calls of this task are used up. Answer now with what you have.";
 
-/** What comes next. Ends: every model turn either adds tool steps, of which there are at most `maxToolCalls`, or finishes, or is one of `maxDeafTurns`. */
+/**
+ * What comes next. Ends: every model turn either adds tool steps, of which there are at most `maxToolCalls`, or is one of
+ * `maxDeafTurns`, or finishes, or is told something that it is told once.
+ */
 export function nextExecutionMove(state: ExecutionState): ExecutionMove {
   const turns = turnsOf(state.steps);
   const last = turns.at(-1);
-  if (last === undefined) return modelMove(state, turns, 1);
+  if (last === undefined) return modelMove(state, turns, [], 1);
 
   const { message, stop } = last.model.output;
+  const notices = noticesOf(turns);
+  const stuck = whyStuck(notices);
   if (message.toolCalls.length === 0) {
-    if (message.text.trim()) return { kind: "finish", result: message.text.trim() };
-    return {
-      kind: "give_up",
-      reason: stop === "end" ? "the model answered with nothing" : `the model stopped: ${stop}`,
-    };
+    const text = message.text.trim();
+    // Told once that it was cut off, its answer is taken as far as it goes.
+    if (text !== "" && (notices.at(-1) === null || stuck !== null))
+      return { kind: "finish", result: stop === "length" ? `${text}\n… (cut off: the answer was too long)` : text };
+    if (stuck !== null || notices.at(-1) === null)
+      return { kind: "give_up", reason: stuck ?? `the model stopped: ${stop}` };
+    return modelMove(state, turns, notices, last.model.seq + 1);
   }
   const answered = new Set(last.tools.map((step) => step.seq));
   const ran = turns.slice(0, -1).reduce((sum, turn) => sum + turn.tools.length, 0);
@@ -105,6 +113,7 @@ export function nextExecutionMove(state: ExecutionState): ExecutionMove {
     }))
     .filter((pending) => !answered.has(pending.seq));
   if (missing.length > 0) return { kind: "tools", calls: missing };
+  if (stuck !== null) return { kind: "give_up", reason: stuck };
 
   const spent = ran + message.toolCalls.length;
   const deaf = turns.filter(
@@ -113,14 +122,9 @@ export function nextExecutionMove(state: ExecutionState): ExecutionMove {
   if (spent > state.limits.maxToolCalls && deaf >= maxDeafTurns)
     return {
       kind: "give_up",
-      reason: `asked for more tools after ${state.limits.maxToolCalls} calls instead of answering`,
+      reason: `stuck: it asked for more tools after ${state.limits.maxToolCalls} calls instead of answering`,
     };
-  return modelMove(state, turns, last.model.seq + 1 + message.toolCalls.length);
-}
-
-interface Turn {
-  readonly model: ModelStep;
-  readonly tools: readonly ToolStep[];
+  return modelMove(state, turns, notices, last.model.seq + 1 + message.toolCalls.length);
 }
 
 function turnsOf(steps: readonly Step[]): Turn[] {
@@ -132,14 +136,21 @@ function turnsOf(steps: readonly Step[]): Turn[] {
   return turns;
 }
 
-function modelMove(state: ExecutionState, turns: readonly Turn[], seq: number): ExecutionMove {
+function modelMove(
+  state: ExecutionState,
+  turns: readonly Turn[],
+  notices: readonly (Notice | null)[],
+  seq: number,
+): ExecutionMove {
   const elided = chooseElided(state, turns);
   const messages: Message[] = [{ role: "user", parts: state.parts }];
-  for (const turn of turns)
-    messages.push(assistantMessage(turn.model, elided), {
-      role: "tool",
-      results: turn.tools.map((step) => toolResult(step, elided)),
-    });
+  for (const [index, turn] of turns.entries()) {
+    // An empty turn is nothing that a provider takes back.
+    if (hasSaid(turn)) messages.push(assistantMessage(turn.model, elided));
+    if (turn.tools.length > 0)
+      messages.push({ role: "tool", results: turn.tools.map((step) => toolResult(step, elided)) });
+    messages.push(...noticeMessages(notices[index]));
+  }
   const latest = turns.at(-1);
   return {
     kind: "model",
@@ -149,12 +160,13 @@ function modelMove(state: ExecutionState, turns: readonly Turn[], seq: number): 
       latest === undefined
         ? [{ role: "user", parts: state.parts }]
         : [
-            { role: "assistant", seq: latest.model.seq },
-            { role: "tool", seqs: latest.tools.map((step) => step.seq) },
+            ...(hasSaid(latest) ? [{ role: "assistant" as const, seq: latest.model.seq }] : []),
+            ...(latest.tools.length > 0 ? [{ role: "tool" as const, seqs: latest.tools.map((step) => step.seq) }] : []),
+            ...noticeMessages(notices.at(-1)),
           ],
     request: {
       stage: "execute",
-      system: systemPrompts.execute,
+      system: executePrompt,
       messages,
       tools: state.tools,
       maxOutputTokens: 8000,
@@ -162,18 +174,41 @@ function modelMove(state: ExecutionState, turns: readonly Turn[], seq: number): 
   };
 }
 
-/** The oldest results go first; the newest turn is always whole. */
+const hasSaid = ({ model: { output } }: Turn) =>
+  output.message.toolCalls.length > 0 || output.message.text.trim() !== "";
+
+function noticeMessages(
+  notice: Notice | null | undefined,
+): { readonly role: "user"; readonly parts: readonly string[] }[] {
+  return notice === null || notice === undefined ? [] : [{ role: "user", parts: [section("notice", {}, notice.text)] }];
+}
+
+/** Once a request is too long it is cut well below the limit, so that what is left of it stays the same for a while and is read from a provider's cache. */
+const elideTo = 0.7;
+/** Arguments of a call that are worth leaving out: a file's text, not a path. */
+const minElidedArgsChars = 2000;
+
+/** The oldest go first, results and long arguments alike; the newest turn is always whole, and every call keeps its result. */
 function chooseElided(state: ExecutionState, turns: readonly Turn[]): ReadonlySet<number> {
+  const argsChars = (turn: Turn) => JSON.stringify(turn.model.output.message.toolCalls).length;
   let chars = state.parts.reduce((sum, part) => sum + part.length, 0);
   for (const turn of turns) {
-    chars += turn.model.output.message.text.length + JSON.stringify(turn.model.output.message.toolCalls).length;
+    chars += turn.model.output.message.text.length + argsChars(turn);
     for (const step of turn.tools) chars += step.output.text.length;
   }
   const elided = new Set<number>();
-  for (const step of turns.slice(0, -1).flatMap((turn) => turn.tools)) {
-    if (chars <= state.limits.maxRequestChars) break;
-    chars -= step.output.text.length;
-    elided.add(step.seq);
+  if (chars <= state.limits.maxRequestChars) return elided;
+  for (const turn of turns.slice(0, -1)) {
+    const args = argsChars(turn);
+    const parts = [
+      ...turn.tools.map((step) => ({ seq: step.seq, chars: step.output.text.length })),
+      ...(args >= minElidedArgsChars ? [{ seq: turn.model.seq, chars: args }] : []),
+    ];
+    for (const part of parts) {
+      if (chars <= state.limits.maxRequestChars * elideTo) return elided;
+      chars -= part.chars;
+      elided.add(part.seq);
+    }
   }
   return elided;
 }

@@ -1,12 +1,16 @@
 /** Planning as pure functions: what to ask the model, and what its plan is worth. */
 import { outputSpecs, type Plan, type PlannedTask } from "../domain/plan.ts";
 import { defaultPayloadLimits } from "../domain/payload.ts";
+import type { Trip } from "../domain/guard.ts";
 import { section } from "../domain/section.ts";
 import type { Goal } from "../domain/goal.ts";
 import type { ModelRequest, ToolSpec } from "../domain/model.ts";
 import type { RecalledMemory, WorkspaceFile } from "../domain/tool.ts";
+import { askedFiles } from "./claims.ts";
+import { isWorkspacePath } from "./intake.ts";
 import {
-  goalPart,
+  goalParts,
+  guardPart,
   memoryParts,
   sessionParts,
   taskPart,
@@ -15,7 +19,7 @@ import {
   type SessionTurn,
   type TaskLine,
 } from "./prompt-parts.ts";
-import { systemPrompts } from "./prompts.ts";
+import { planPrompt } from "./plan.prompt.ts";
 
 export interface PlanState {
   readonly goal: Goal;
@@ -24,6 +28,8 @@ export interface PlanState {
   readonly session: readonly SessionTurn[];
   readonly tasks: readonly TaskLine[];
   readonly memories: readonly RecalledMemory[];
+  /** What a guard on plans has found since the last one. */
+  readonly trip: Trip | null;
 }
 
 /** Tokens of a plan: seven tasks of a paragraph each, or an answer of two pages. */
@@ -33,17 +39,18 @@ export function planRequest(state: PlanState): ModelRequest {
   const round = state.goal.planRound + 1;
   return {
     stage: "plan",
-    system: systemPrompts.plan,
+    system: planPrompt,
     messages: [
       {
         role: "user",
         parts: [
-          goalPart(state.goal),
+          ...goalParts(state.goal),
           workspacePart(state.files),
           toolsPart(state.tools),
           ...sessionParts(state.session),
           ...state.tasks.map(taskPart),
           ...memoryParts(state.memories),
+          ...(state.trip === null ? [] : [guardPart(state.trip.guard, state.trip.why)]),
           section("request", { round }, round === 1 ? "Plan the first tasks." : "Plan what comes next, or finish."),
         ],
       },
@@ -61,10 +68,17 @@ export type CheckedPlan =
   | { readonly kind: "nothing"; readonly why: string }
   | { readonly kind: "invalid"; readonly why: string };
 
-/** Rejects what could not run: two tasks of one id, a dependency or tool that does not exist, a cycle. `why` goes back to the model. */
+/** What a plan may name. */
+export interface KnownToPlan {
+  readonly keys: ReadonlySet<string>;
+  readonly tools: ReadonlySet<string>;
+  readonly makesFiles: (tool: string) => boolean;
+}
+
+/** Rejects what could not run or could never be done: two tasks of one id, a dependency or tool that does not exist, a cycle. `why` goes back to the model. */
 export function checkPlan(
   plan: Plan,
-  known: { readonly keys: ReadonlySet<string>; readonly tools: ReadonlySet<string> },
+  known: KnownToPlan,
   maxTasks: number = defaultPayloadLimits.planTasks,
 ): CheckedPlan {
   if (plan.done) {
@@ -101,9 +115,27 @@ export function checkPlan(
         why: `Task "${task.id}" asks for the tool "${stranger}", which does not exist. There are: ${[...known.tools].join(", ")}.`,
       };
   }
+  for (const task of plan.tasks) {
+    const why = whyNeverDone(task, known);
+    if (why !== null) return { kind: "invalid", why };
+  }
   const cycle = findCycle(plan.tasks);
   if (cycle) return { kind: "invalid", why: `Tasks depend on one another in a circle: ${cycle.join(" → ")}.` };
   return { kind: "tasks", tasks: plan.tasks };
+}
+
+/** Evidence that no attempt could give. */
+function whyNeverDone(task: PlannedTask, known: KnownToPlan): string | null {
+  for (const item of task.evidence) {
+    if ("tool" in item && !(task.tools.length === 0 ? known.tools : new Set(task.tools)).has(item.tool))
+      return `The evidence of task "${task.id}" names the tool "${item.tool}", which the task is not offered.`;
+    if ("artifact" in item && !isWorkspacePath(item.artifact))
+      return `The evidence of task "${task.id}" names the file "${item.artifact}": paths are relative, with / between folders and without . or ...`;
+  }
+  const file = askedFiles(task.text)[0];
+  if (file !== undefined && task.tools.length > 0 && !task.tools.some(known.makesFiles))
+    return `Task "${task.id}" is to write ${file}, but is offered no tool that writes files.`;
+  return null;
 }
 
 /** Kahn's algorithm: what cannot be taken off is on a circle, or behind one. */

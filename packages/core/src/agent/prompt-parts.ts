@@ -2,6 +2,8 @@
 import { memorySection } from "../domain/request-refs.ts";
 import { section } from "../domain/section.ts";
 import type { Goal } from "../domain/goal.ts";
+import type { GuardName } from "../domain/guard.ts";
+import type { Intake } from "../domain/intake.ts";
 import type { Task } from "../domain/task.ts";
 import type { RecalledMemory, WorkspaceFile } from "../domain/tool.ts";
 import type { ToolSpec } from "../domain/model.ts";
@@ -27,8 +29,48 @@ export function clip(text: string, maxChars: number): string {
     : `${text.slice(0, maxChars).toWellFormed()}\n… (${text.length - maxChars} more characters)`;
 }
 
-export function goalPart(goal: Pick<Goal, "id" | "text" | "createdAt">): string {
+export function goalTextPart(goal: Pick<Goal, "id" | "text" | "createdAt">): string {
   return section("goal", { id: goal.id, at: goal.createdAt.toISOString().slice(0, 10) }, goal.text);
+}
+
+/** The goal as every stage after intake is told of it: its text, what was understood of it, and what its submitter answered. */
+export function goalParts(goal: Goal): string[] {
+  return [
+    goalTextPart(goal),
+    ...(goal.intake === null ? [] : [section("intake", {}, renderIntake(goal.intake))]),
+    ...assumptionParts(goal),
+    ...goal.clarifications.map(({ about, question, answer, by }) =>
+      section("clarification", { about, by: by ?? "default" }, `Question: ${question}\nAnswer: ${answer}`),
+    ),
+  ];
+}
+
+function renderIntake(intake: Intake): string {
+  const lines = [`Intent: ${intake.intent}`];
+  if (intake.deliverable !== "") lines.push(`Deliverable: ${intake.deliverable}`);
+  for (const constraint of intake.constraints) lines.push(`Constraint: ${constraint}`);
+  if (intake.entities.length > 0)
+    lines.push(`Entities: ${intake.entities.map(({ type, value }) => `${value} (${type})`).join(", ")}`);
+  if (intake.risk !== "") lines.push(`Risk: ${intake.risk}`);
+  for (const item of intake.evidence) lines.push(`Must hold at the end: ${JSON.stringify(item)}`);
+  return lines.join("\n");
+}
+
+/** What the text leaves open, where nobody was asked about it. */
+function assumptionParts(goal: Goal): string[] {
+  const open = goal.clarifications.some(({ about }) => about === "intake") ? [] : (goal.intake?.questions ?? []);
+  return open.map((each) =>
+    section(
+      "clarification",
+      { about: "intake", by: "assumption" },
+      `Question: ${each.question}\nAnswer: ${each.default}`,
+    ),
+  );
+}
+
+/** What the guards on plans have to say to the planner. */
+export function guardPart(guard: GuardName, why: string): string {
+  return section("guard", { name: guard }, why);
 }
 
 export function workspacePart(files: readonly WorkspaceFile[]): string {
@@ -69,6 +111,7 @@ export function taskPart({ task, dependsOn, parentKey }: TaskLine): string {
   // Its text alone would read like work that was given up.
   const cutOff = task.status === "cancelled" && task.reason === "goal_ended";
   const outcome = cutOff ? cutOffText : (task.result ?? task.reason);
+  const review = task.status === "done" && task.reason !== null ? `\n\n(${task.reason})` : "";
   return section(
     "task",
     {
@@ -79,7 +122,7 @@ export function taskPart({ task, dependsOn, parentKey }: TaskLine): string {
       parent: parentKey ?? "",
       ...(cutOff && { cut_off: "true" }),
     },
-    outcome ? `${task.text}\n\nResult:\n${clip(outcome, maxResultChars)}` : task.text,
+    outcome ? `${task.text}\n\nResult:\n${clip(outcome, maxResultChars)}${review}` : task.text,
   );
 }
 

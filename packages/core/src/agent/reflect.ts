@@ -5,9 +5,9 @@ import type { Goal } from "../domain/goal.ts";
 import type { ModelRequest } from "../domain/model.ts";
 import type { ToolStep } from "../domain/step.ts";
 import { maxSplitDepth, type Task } from "../domain/task.ts";
-import type { EvidenceCheck } from "./evidence.ts";
-import { clip, goalPart } from "./prompt-parts.ts";
-import { systemPrompts } from "./prompts.ts";
+import { unmetText, type EvidenceCheck } from "./evidence.ts";
+import { clip, goalParts } from "./prompt-parts.ts";
+import { reflectPrompt } from "./reflect.prompt.ts";
 
 export interface ReflectState {
   readonly goal: Goal;
@@ -21,12 +21,12 @@ export function reflectRequest(state: ReflectState): ModelRequest {
   const { task } = state;
   return {
     stage: "reflect",
-    system: systemPrompts.reflect,
+    system: reflectPrompt,
     messages: [
       {
         role: "user",
         parts: [
-          goalPart(state.goal),
+          ...goalParts(state.goal),
           section(
             "evidence",
             { met: String(state.evidence.met) },
@@ -57,10 +57,9 @@ function traceLine(step: ToolStep): string {
 
 /** The verdict of the program itself, given without asking a model: the hint names what is missing. */
 export function verdictOnMissingEvidence(evidence: EvidenceCheck): Verdict {
-  const missing = evidence.lines.filter((line) => !line.met).map((line) => line.text);
   return {
     status: "retry",
-    reason: `Not done yet, this is missing: ${missing.join("; ")}.`,
+    reason: `Not done yet, this is missing: ${unmetText(evidence)}.`,
     new_tasks: [],
     lesson: "",
   };

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { eventTypes } from "./event.ts";
 import { goalStatuses } from "./goal.ts";
+import { maxAnswerChars, questionSubjects } from "./question.ts";
 import { taskStatuses } from "./task.ts";
 import { waitKinds } from "./wait.ts";
 
@@ -58,6 +59,16 @@ export const resumeSchema = z.strictObject({
 });
 export type ResumeRequest = z.input<typeof resumeSchema>;
 
+/** The longest that anybody is waited for. */
+const maxQuestionMs = 366 * 86_400_000;
+
+/** The body of `POST /v1/goals/:id/answer`. Without `question` the open one is meant. */
+export const answerSchema = z.strictObject({
+  text: storableText.trim().min(1).max(maxAnswerChars),
+  question: z.string().min(1).max(64).optional(),
+});
+export type AnswerRequest = z.input<typeof answerSchema>;
+
 /** The body of `POST /v1/goals`. */
 export const newGoalSchema = z.strictObject({
   text: storableText.trim().min(1).max(requestLimits.maxTextChars),
@@ -65,6 +76,10 @@ export const newGoalSchema = z.strictObject({
   budget: z.strictObject(budgetFields).optional(),
   planning: z
     .union([z.enum(["adaptive", "every-step"]), z.strictObject({ every_n: z.int().min(1).max(1000) })])
+    .optional(),
+  /** Whether its submitter may be asked what the text leaves open, and for how long an answer is waited for. */
+  questions: z
+    .union([z.boolean(), z.strictObject({ wait_ms: z.int().min(1000).max(maxQuestionMs).optional() })])
     .optional(),
   priority: z.int().min(-100).max(100).optional(),
   attachments: z.array(newAttachmentSchema).max(requestLimits.maxAttachments).optional(),
@@ -132,7 +147,44 @@ export const goalSummarySchema = z.object({
 });
 export type GoalSummary = z.output<typeof goalSummarySchema>;
 
-export const goalResourceSchema = goalSummarySchema.extend({ tasks: z.array(taskResourceSchema) });
+export const intakeResourceSchema = z.object({
+  intent: z.string(),
+  entities: z.array(z.object({ type: z.string(), value: z.string() })),
+  constraints: z.array(z.string()),
+  deliverable: z.string(),
+  risk: z.string(),
+  /** What must hold at the end. */
+  evidence: z.array(z.unknown()),
+  questions: z.array(z.object({ question: z.string(), default: z.string() })),
+});
+
+export const questionResourceSchema = z.object({
+  id: z.string(),
+  about: z.enum(questionSubjects),
+  text: z.string(),
+  /** What is taken where nobody answers in time. */
+  default: z.string(),
+  deadline_at: instant,
+});
+export type QuestionResource = z.output<typeof questionResourceSchema>;
+
+export const goalResourceSchema = goalSummarySchema.extend({
+  /** What its text is understood to ask for; null before it was read. */
+  intake: intakeResourceSchema.nullable(),
+  /** Questions that were answered; `by` is null where the default was taken. */
+  clarifications: z.array(
+    z.object({
+      about: z.enum(questionSubjects),
+      question: z.string(),
+      answer: z.string(),
+      by: z.string().nullable(),
+      at: z.string(),
+    }),
+  ),
+  /** What it waits for its submitter to answer. */
+  question: questionResourceSchema.nullable(),
+  tasks: z.array(taskResourceSchema),
+});
 export type GoalResource = z.output<typeof goalResourceSchema>;
 
 /** `POST /v1/goals/:id/retry`: what was waiting and is due now, tasks by their keys. */
@@ -190,7 +242,8 @@ export const artifactResourceSchema = z.object({
   size: z.int(),
   version: z.int(),
   hash: z.string(),
-  origin: z.enum(["attached", "written"]),
+  /** `observed`: a tool's long result, put away. */
+  origin: z.enum(["attached", "written", "observed"]),
   at: instant,
 });
 export type ArtifactResource = z.output<typeof artifactResourceSchema>;

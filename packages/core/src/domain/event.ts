@@ -1,6 +1,10 @@
 /** What a watcher sees. Numbers are the goal's own sequence: no gap, no repeat (W9). */
 export const eventTypes = [
   "goal.created",
+  "goal.understood",
+  "goal.asked",
+  "goal.answered",
+  "goal.guarded",
   "goal.planned",
   "goal.paused",
   "goal.resumed",

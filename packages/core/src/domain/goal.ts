@@ -2,7 +2,10 @@
  * The goal's state machine (DESIGN §5): which moves are legal, and what a goal is to the functions that think about it.
  * The store holds the same table in SQL and refuses every other move; a test holds the two equal.
  */
+import type { GuardCounts } from "./guard.ts";
 import type { GoalId, TenantId } from "./ids.ts";
+import type { Intake } from "./intake.ts";
+import type { Clarification } from "./question.ts";
 
 export const goalStatuses = [
   "queued",
@@ -86,4 +89,10 @@ export interface Goal {
   readonly status: GoalStatus;
   readonly createdAt: Date;
   readonly planRound: number;
+  /** null before it was taken, and where it is switched off. */
+  readonly intake: Intake | null;
+  readonly clarifications: readonly Clarification[];
+  /** How long its submitter is waited for; null where nobody is asked. */
+  readonly questionsWaitMs: number | null;
+  readonly guards: GuardCounts;
 }

@@ -12,6 +12,7 @@ export type TenantId = Id<"tenant">;
 export type KeyId = Id<"key">;
 /** Approvals are waits, so this is an approval's id too. */
 export type WaitId = Id<"wait">;
+export type QuestionId = Id<"question">;
 
 /** Crockford's base 32 in lower case: no i, l, o or u, so an id survives being read aloud. */
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -28,6 +29,7 @@ const prefixes = {
   write: "w",
   key: "k",
   wait: "a",
+  question: "q",
 } as const;
 
 type Prefixed = {
@@ -39,6 +41,7 @@ type Prefixed = {
   write: WriteId;
   key: KeyId;
   wait: WaitId;
+  question: QuestionId;
 };
 
 /** 16 characters of 5 bits: 80 random bits, a 50 % chance of one collision only after 10^12 ids. */

@@ -3,45 +3,10 @@
  * read leniently: only what cannot be guessed is required, the rest gets a sensible default.
  */
 import { z } from "zod";
+import { evidenceList, evidenceOutput } from "./evidence.ts";
+import { intakeOutput } from "./intake.ts";
+import { lenient, strict, textOutput as text, textsOutput as texts } from "./lenient.ts";
 import type { OutputSpec } from "./model.ts";
-import type { JsonObject } from "./json.ts";
-
-/** What the journal or the workspace must hold for a task to be done. */
-export const evidenceSchema = z.union([
-  z.object({ tool: z.string().min(1) }),
-  z.object({ artifact: z.string().min(1), contains: z.string().nullish() }),
-  z.object({ note: z.union([z.string(), z.boolean()]).transform(String) }),
-]);
-export type Evidence =
-  | { readonly tool: string }
-  | { readonly artifact: string; readonly contains?: string }
-  | { readonly note: string };
-
-/** null, absent and of another type all read as the default: models leave out what they think is obvious. */
-const lenient = <Schema extends z.ZodType>(schema: Schema, fallback: z.output<Schema>) =>
-  schema
-    .nullish()
-    .catch(fallback)
-    .transform((value) => value ?? fallback);
-
-const readEvidence = z
-  .array(z.unknown())
-  .nullish()
-  .catch([])
-  .transform((items) =>
-    (items ?? []).flatMap((item): Evidence[] => {
-      const read = evidenceSchema.safeParse(item);
-      if (!read.success) return [];
-      const evidence = read.data;
-      if ("artifact" in evidence)
-        return [
-          evidence.contains
-            ? { artifact: evidence.artifact, contains: evidence.contains }
-            : { artifact: evidence.artifact },
-        ];
-      return [evidence];
-    }),
-  );
 
 const idText = z.union([z.string(), z.number()]).transform(String).pipe(z.string().min(1).max(40));
 
@@ -53,7 +18,7 @@ export const plannedTaskSchema = z.object({
   text: z.string().trim().min(1).max(maxTaskChars),
   depends_on: lenient(z.array(idText), []),
   tools: lenient(z.array(z.string()), []),
-  evidence: readEvidence,
+  evidence: evidenceList,
   difficulty: lenient(z.enum(["easy", "normal", "hard"]), "normal"),
 });
 export type PlannedTask = z.output<typeof plannedTaskSchema>;
@@ -88,37 +53,6 @@ export const verdictSchema = z.object({
 });
 export type Verdict = z.output<typeof verdictSchema>;
 
-export const intakeSchema = z.object({
-  intent: z.string().min(1),
-  entities: lenient(z.array(z.object({ type: z.string(), value: z.string() })), []),
-  constraints: lenient(z.array(z.string()), []),
-  deliverable: lenient(z.string(), ""),
-  risk: lenient(z.string(), ""),
-});
-export type Intake = z.output<typeof intakeSchema>;
-
-const text = { type: "string" } as const;
-const texts = { type: "array", items: text } as const;
-
-/** Strict in the sense of OpenAI's and Anthropic's structured output: every property required, none additional. */
-function strict(properties: JsonObject): JsonObject {
-  return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
-}
-
-const evidenceOutput = {
-  type: "array",
-  items: {
-    anyOf: [
-      strict({ tool: { type: "string", description: "this tool was called with success" } }),
-      strict({
-        artifact: { type: "string", description: "this file exists in the workspace" },
-        contains: { type: ["string", "null"], description: "and holds this text" },
-      }),
-      strict({ note: { type: "string", description: "a note was written that mentions this; empty for any note" } }),
-    ],
-  },
-} as const;
-
 /** The schemas a model is shown, by the names that DESIGN §8 fixes. */
 export const outputSpecs = {
   plan: {
@@ -148,14 +82,5 @@ export const outputSpecs = {
       lesson: text,
     }),
   },
-  intake: {
-    name: "intake",
-    schema: strict({
-      intent: text,
-      entities: { type: "array", items: strict({ type: text, value: text }) },
-      constraints: texts,
-      deliverable: text,
-      risk: text,
-    }),
-  },
+  intake: { name: "intake", schema: intakeOutput },
 } as const satisfies Record<string, OutputSpec>;

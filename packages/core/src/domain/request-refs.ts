@@ -2,7 +2,7 @@
  * Between a model request and what the journal keeps of it (W4): long parts once by hash, short ones as they are, assistant
  * turns and tool results by the steps that hold them. `rebuildRequest` gives the exact request back; its hash equals the recorded one.
  */
-import { canonicalJson } from "./json.ts";
+import { canonicalJson, type JsonObject } from "./json.ts";
 import { outputSpecs } from "./plan.ts";
 import type { AssistantMessage, Message, ModelRequest, OutputSpec, ToolResult, ToolSpec } from "./model.ts";
 import { takesShortParts, type MessageRef, type ModelStep, type PartRef } from "./step.ts";
@@ -150,9 +150,35 @@ export function toolResult(step: ToolStep, elided: ReadonlySet<number>): ToolRes
   return { callId: step.output.callId, name: step.name, ok: step.ok, text };
 }
 
-/** An assistant's turn as it is sent back. Providers bind their opaque items to the exact conversation, so once something is left out they go too. */
+/**
+ * An assistant's turn as it is sent back. Providers bind their opaque items to the exact conversation, so once something is left out
+ * they go too. A turn that is named itself loses the long texts among its calls' arguments.
+ */
 export function assistantMessage(step: ModelStep, elided: ReadonlySet<number>): AssistantMessage {
   if (elided.size === 0) return step.output.message;
   const { text, toolCalls } = step.output.message;
-  return { role: "assistant", text, toolCalls };
+  if (!elided.has(step.seq)) return { role: "assistant", text, toolCalls };
+  return {
+    role: "assistant",
+    text,
+    toolCalls: toolCalls.map((call) => ({ ...call, args: withoutLongTexts(call.args) })),
+  };
+}
+
+/** What a call was about stays: a path, a query, a title. */
+const maxKeptArgChars = 200;
+
+function withoutLongTexts(args: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(args).map(([name, value]) => {
+      const text = typeof value === "string" ? value : JSON.stringify(value);
+      const rest = text.length - maxKeptArgChars;
+      return [
+        name,
+        rest <= 0
+          ? value
+          : `${text.slice(0, maxKeptArgChars).toWellFormed()} … (left out to keep this short: ${rest} characters)`,
+      ];
+    }),
+  );
 }

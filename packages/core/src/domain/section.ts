@@ -12,6 +12,10 @@ export interface Section {
 /** Every tag that our prompts use; in a body these are defused. */
 export const sectionTags = [
   "goal",
+  "intake",
+  "clarification",
+  "guard",
+  "notice",
   "workspace",
   "tools",
   "session",

@@ -59,7 +59,7 @@ test("a split without tasks counts as a retry, with the reason as the hint", () 
 
 test("a split past the deepest level is done where the evidence is there, else abandoned", () => {
   const split = verdict("split", { new_tasks: ["a"] });
-  expect(decideReflection({ attempt: 1, depth: maxSplitDepth }, split, true)).toEqual({ to: "done" });
+  expect(decideReflection({ attempt: 1, depth: maxSplitDepth }, split, true)).toEqual({ to: "done", wants: [] });
   expect(decideReflection({ attempt: 1, depth: maxSplitDepth }, split, false).to).toBe("abandoned");
 });
 

@@ -1,6 +1,7 @@
 /** The task's state machine (DESIGN §5) and the decisions that move it. Pure: state and event in, move out. */
 import type { GoalId, TaskId, TenantId } from "./ids.ts";
-import type { Evidence, Verdict } from "./plan.ts";
+import type { Evidence } from "./evidence.ts";
+import type { Verdict } from "./plan.ts";
 
 export const taskStatuses = [
   "pending",
@@ -63,7 +64,8 @@ export interface Task {
 
 /** What follows from a verdict. `retry` becomes attempt + 1 with a hint; `split` ends the task, its subtasks stand in for it. */
 export type ReflectionMove =
-  | { readonly to: "done" }
+  /** `wants`: work that its result shows to be missing from the plan. */
+  | { readonly to: "done"; readonly wants: readonly string[] }
   | { readonly to: "ready"; readonly hint: string }
   | { readonly to: "split"; readonly subtasks: readonly string[] }
   | { readonly to: "abandoned"; readonly reason: string };
@@ -79,7 +81,9 @@ export function decideReflection(
 ): ReflectionMove {
   switch (verdict.status) {
     case "done":
-      return evidenceMet ? { to: "done" } : retryOrAbandon(task, `evidence missing: ${verdict.reason}`);
+      return evidenceMet
+        ? { to: "done", wants: verdict.new_tasks.slice(0, maxSubtasks) }
+        : retryOrAbandon(task, `evidence missing: ${verdict.reason}`);
     case "abandon":
       return { to: "abandoned", reason: verdict.reason || "the reflector gave it up" };
     case "retry":
@@ -88,7 +92,7 @@ export function decideReflection(
       if (verdict.new_tasks.length === 0) return retryOrAbandon(task, verdict.reason);
       if (task.depth >= maxSplitDepth)
         return evidenceMet
-          ? { to: "done" }
+          ? { to: "done", wants: [] }
           : { to: "abandoned", reason: `split ${maxSplitDepth} times already: ${verdict.reason}` };
       return { to: "split", subtasks: verdict.new_tasks.slice(0, maxSubtasks) };
   }

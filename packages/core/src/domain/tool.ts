@@ -95,9 +95,16 @@ export interface ExternalTool<Args = unknown> extends ToolBase<Args> {
 
 export interface InternalTool<Args = unknown> extends ToolBase<Args> {
   readonly effect: Exclude<ToolEffect, "external">;
+  /** What a `stored` tool leaves behind. Without it, files: a task that is to write one needs a tool that can. */
+  readonly makes?: "file" | "note";
 }
 
 export type Tool<Args = unknown> = InternalTool<Args> | ExternalTool<Args>;
+
+/** Whether a call of it can leave a file. */
+export function makesFiles(tool: Tool<never> | undefined): boolean {
+  return tool?.effect === "stored" && tool.makes !== "note";
+}
 
 /** A named bundle that offers tools. */
 export interface Skill {

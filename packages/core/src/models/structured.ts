@@ -17,10 +17,7 @@ const longestWhy = 1000;
 const thoughts = /^\s*<think>[\s\S]*?<\/think>/;
 const fence = /```(?:json)?\s*\n([\s\S]*?)\n\s*```/;
 
-export function readStructured<Schema extends z.ZodType>(
-  text: string,
-  schema: Schema,
-): StructuredRead<z.output<Schema>> {
+export function readStructured<Value>(text: string, schema: z.ZodType<Value>): StructuredRead<Value> {
   const json = parseJson(text.replace(thoughts, ""));
   if (json === undefined) {
     const why = text.trim() === "" ? "the answer was empty" : "the answer was not JSON";

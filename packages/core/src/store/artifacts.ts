@@ -5,7 +5,7 @@ import type { Workspace, WorkspaceFile } from "../domain/tool.ts";
 import type { Db, Trx } from "./database.ts";
 
 export interface ArtifactInfo extends WorkspaceFile {
-  readonly origin: "attached" | "written";
+  readonly origin: "attached" | "written" | "observed";
   readonly at: string;
 }
 
@@ -16,7 +16,7 @@ export async function listArtifacts(db: Db | Trx, goalId: GoalId): Promise<Artif
     version: number;
     size: number;
     hash: string;
-    origin: "attached" | "written";
+    origin: "attached" | "written" | "observed";
     at: Date;
   }>`
     WITH base AS (

@@ -11,9 +11,12 @@ import type { Held } from "../domain/budget.ts";
 import type { NewEvent } from "../domain/event.ts";
 import { mayBeUnstorable, storable, type JsonObject } from "../domain/json.ts";
 import type { GoalReason, GoalStatus } from "../domain/goal.ts";
-import type { GoalId, TaskId, WaitId, WriteId } from "../domain/ids.ts";
+import type { GoalId, QuestionId, TaskId, WaitId, WriteId } from "../domain/ids.ts";
 import { failpoint } from "../failpoints.ts";
-import type { Evidence } from "../domain/plan.ts";
+import type { Evidence } from "../domain/evidence.ts";
+import type { GuardCounts } from "../domain/guard.ts";
+import type { Intake } from "../domain/intake.ts";
+import type { QuestionSubject } from "../domain/question.ts";
 import type { OnDeadline, WaitKind } from "../domain/wait.ts";
 import type { Db } from "./database.ts";
 import { createGatherer, type Answer } from "./gatherer.ts";
@@ -55,6 +58,8 @@ export interface FileRow {
   readonly mode: "write" | "append";
   readonly base64: string;
   readonly hash: string;
+  /** A tool's long result, put away; else somebody wrote it. */
+  readonly origin?: "observed";
 }
 
 export interface MemoryRow {
@@ -83,7 +88,8 @@ export interface TaskRow {
 export type TaskMove =
   | { readonly to: "reflecting"; readonly result: string }
   | { readonly to: "failed" | "abandoned"; readonly reason: string }
-  | { readonly to: "done" }
+  /** `replan`: the planner is asked, whatever its cadence; `reason` says what about. */
+  | { readonly to: "done"; readonly replan?: true; readonly reason?: string }
   | { readonly to: "ready"; readonly hint: string }
   | { readonly to: "split" }
   /** Starts only if `wakes` is what the worker saw and something that it waits for is open (W5); never in the commit that asks for it. */
@@ -154,6 +160,15 @@ export interface GoalEnd {
   readonly force?: boolean;
 }
 
+/** A question that begins. */
+export interface QuestionRow {
+  readonly id: QuestionId;
+  readonly about: QuestionSubject;
+  readonly text: string;
+  readonly default: string;
+  readonly for_ms: number;
+}
+
 interface WriteBase {
   readonly id: WriteId;
   readonly goal: GoalId;
@@ -189,6 +204,11 @@ export interface GoalWrite extends WriteBase {
   /** `read`: how many requests for a plan were seen, so that one that came meanwhile is not lost (W5). */
   readonly plan?: { readonly tasks: readonly TaskRow[]; readonly read: number };
   readonly end?: GoalEnd;
+  /** What its text is understood to ask for. */
+  readonly intake?: Intake;
+  readonly guards?: GuardCounts;
+  /** The goal waits for its submitter; what was wanted of the planner stays wanted. */
+  readonly ask?: QuestionRow;
   readonly release?: { readonly due_in_ms: number };
 }
 

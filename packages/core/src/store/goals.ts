@@ -5,12 +5,15 @@ import type { GoalStatus } from "../domain/goal.ts";
 import type { GoalId } from "../domain/ids.ts";
 import type { Principal } from "../domain/principal.ts";
 import { asPrincipal, type Db } from "./database.ts";
-import type { GoalRow } from "./rows.ts";
+import { findOpenQuestion } from "./questions.ts";
+import type { GoalRow, QuestionRecord } from "./rows.ts";
 import { listTasks, type TaskInGoal } from "./tasks.ts";
 
 export interface GoalView {
   readonly goal: GoalRow;
   readonly tasks: readonly TaskInGoal[];
+  /** What it waits for its submitter to answer. */
+  readonly question: QuestionRecord | null;
 }
 
 export async function getGoal(db: Db, principal: Principal, id: GoalId): Promise<GoalView | undefined> {
@@ -22,7 +25,12 @@ export async function getGoal(db: Db, principal: Principal, id: GoalId): Promise
       .where("tenant_id", "=", principal.tenantId)
       .executeTakeFirst();
     if (goal === undefined) return undefined;
-    return { goal, tasks: await listTasks(trx, id) };
+    const mayWait = goal.status === "waiting" || goal.paused_from === "waiting";
+    return {
+      goal,
+      tasks: await listTasks(trx, id),
+      question: mayWait ? ((await findOpenQuestion(trx, principal, id)) ?? null) : null,
+    };
   });
 }
 

@@ -37,6 +37,7 @@ export {
   type WaitsOfAttempt,
 } from "./waits.ts";
 export * from "./approvals.ts";
+export { answerQuestion, type NewAnswer } from "./questions.ts";
 export * from "./submit.ts";
 export { createId, sha256 } from "./ids.ts";
 export { getStep, listSteps, stepId, type ShownStep } from "./journal.ts";
@@ -54,6 +55,7 @@ export {
   toTask,
   toWait,
   type GoalRow,
+  type QuestionRecord,
   type StepRecord,
   type TaskRecord,
   type WaitRecord,

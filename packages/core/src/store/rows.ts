@@ -1,7 +1,10 @@
 /** From rows to the domain's types, in one place. */
 import type { Goal, GoalStatus } from "../domain/goal.ts";
 import type { GoalId, TaskId, TenantId, WaitId } from "../domain/ids.ts";
-import type { Evidence } from "../domain/plan.ts";
+import type { Evidence } from "../domain/evidence.ts";
+import { noGuardCounts, type GuardCounts } from "../domain/guard.ts";
+import type { Intake } from "../domain/intake.ts";
+import type { Clarification } from "../domain/question.ts";
 import type {
   ModelStep,
   RequestRefs,
@@ -15,12 +18,13 @@ import type { JsonObject } from "../domain/json.ts";
 import type { Task, TaskStatus } from "../domain/task.ts";
 import type { Selectable } from "kysely";
 import { resolutionSchema, type OnDeadline, type Wait, type WaitKind } from "../domain/wait.ts";
-import type { GoalsTable, StepsTable, TasksTable, WaitsTable } from "./schema.ts";
+import type { GoalsTable, QuestionsTable, StepsTable, TasksTable, WaitsTable } from "./schema.ts";
 
 export type GoalRow = Selectable<GoalsTable>;
 export type TaskRecord = Selectable<TasksTable>;
 export type StepRecord = Selectable<StepsTable>;
 export type WaitRecord = Selectable<WaitsTable>;
+export type QuestionRecord = Selectable<QuestionsTable>;
 
 export function toGoal(row: GoalRow): Goal {
   return {
@@ -31,6 +35,10 @@ export function toGoal(row: GoalRow): Goal {
     status: row.status as GoalStatus,
     createdAt: row.created_at,
     planRound: row.plan_round,
+    intake: row.intake as Intake | null,
+    clarifications: row.clarifications as readonly Clarification[],
+    questionsWaitMs: row.questions_wait_ms,
+    guards: { ...noGuardCounts, ...(row.guards as Partial<GuardCounts>) },
   };
 }
 

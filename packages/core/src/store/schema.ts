@@ -103,6 +103,10 @@ export interface GoalsTable {
   waiting_tasks: Generated<number>;
   asleep_at: NullableInstant;
   signal_seq: Generated<number>;
+  intake: ColumnType<unknown, string | null | undefined, string | null>;
+  clarifications: ColumnType<unknown, string | undefined, string>;
+  questions_wait_ms: number | null;
+  guards: ColumnType<unknown, string | undefined, string>;
   created_at: Generated<Date>;
   started_at: NullableInstant;
   ended_at: NullableInstant;
@@ -178,6 +182,21 @@ export interface WaitsTable {
   signal_number: number | null;
   created_at: Generated<Date>;
   resolved_at: NullableInstant;
+}
+
+export interface QuestionsTable {
+  id: string;
+  tenant_id: string;
+  goal_id: string;
+  about: string;
+  text: string;
+  default_answer: string;
+  status: Generated<string>;
+  deadline_at: Instant;
+  answer: string | null;
+  answered_by: string | null;
+  asked_at: Generated<Date>;
+  answered_at: NullableInstant;
 }
 
 export interface SignalsTable {
@@ -324,6 +343,7 @@ export interface Schema {
   task_dependencies: TaskDependenciesTable;
   waits: WaitsTable;
   signals: SignalsTable;
+  questions: QuestionsTable;
   effects: EffectsTable;
   idempotency_keys: IdempotencyKeysTable;
   steps: StepsTable;

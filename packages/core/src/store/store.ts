@@ -18,6 +18,7 @@ import {
 } from "./claims.ts";
 import { commitWrites, type DueJob } from "./commit.ts";
 import type { Db } from "./database.ts";
+import { listNotes, listReachedOut, listSucceeded, listWriters } from "./facts.ts";
 import { currentFences } from "./fences.ts";
 import { loadGoal, sessionHistory } from "./goals.ts";
 import { lastStep } from "./journal.ts";
@@ -65,6 +66,10 @@ const functions = {
   sessionHistory,
   lastStep,
   notesOf,
+  listWriters,
+  listReachedOut,
+  listSucceeded,
+  listNotes,
   nearestMemories,
   newestMemories,
   loadWaits,

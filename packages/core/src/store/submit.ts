@@ -24,6 +24,8 @@ export interface NewGoal {
   readonly priority: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly attachments: readonly NewAttachment[];
+  /** How long its submitter may be waited for; null where nobody is asked. */
+  readonly questionsWaitMs: number | null;
   readonly idempotency: { readonly key: string; readonly requestHash: string } | null;
 }
 
@@ -79,7 +81,11 @@ export function createSubmitter(db: Db, createId: CreateId): Submitter {
   });
   return {
     submit(principal, input) {
-      const isPlain = principal.kind === "key" && input.session === null && input.attachments.length === 0;
+      const isPlain =
+        principal.kind === "key" &&
+        input.session === null &&
+        input.attachments.length === 0 &&
+        input.questionsWaitMs === null;
       return isPlain ? gatherer.add({ principal, input }) : submitGoal(db, principal, input, createId);
     },
   };
@@ -149,6 +155,7 @@ export async function submitGoal(db: Db, principal: Principal, input: NewGoal, c
         budget_micro_usd: input.budget.microUsd,
         deadline_at: sql`clock_timestamp() + make_interval(secs => ${input.budget.wallMs / 1000})`,
         wall_warn_at: sql`clock_timestamp() + make_interval(secs => ${(input.budget.wallMs / 1000) * 0.8})`,
+        questions_wait_ms: input.questionsWaitMs,
         file_seq: input.attachments.length,
         dispatch: 1,
         dispatched_at: sql`clock_timestamp()`,

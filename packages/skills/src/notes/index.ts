@@ -14,6 +14,7 @@ export const writeNote = defineTool({
   version: "1",
   description: `Keep one finding for the tasks and goals that come later, with its citation.\nAt most ${maxNoteChars} characters; recall finds it again.`,
   effect: "stored",
+  makes: "note",
   timeoutMs: 30_000,
   input: z.object({
     text: z

@@ -57,7 +57,7 @@ export function goalRoutes({ db, bus, createId, send }: IngressParts, options: I
       },
       async ({ principal, headers, body }) => {
         const key = headers["idempotency-key"];
-        const submitted = await submitter.submit(principal, toNewGoal(body, key));
+        const submitted = await submitter.submit(principal, toNewGoal(body, key, options.questionDeadlineMs));
         switch (submitted.kind) {
           case "created":
             failpoint("submit.committed");
@@ -125,12 +125,12 @@ export function goalRoutes({ db, bus, createId, send }: IngressParts, options: I
         const id = await goalIdOf(db, principal, params["id"]!);
         const view = await getGoal(db, principal, id);
         if (view === undefined) throw noSuchGoal(id);
-        return json(toGoalResource(view.goal, view.tasks));
+        return json(toGoalResource(view));
       },
     ),
   ];
 }
 
 function accepted(goal: GoalRow): Response {
-  return json(toGoalResource(goal, []), 202, { location: `/v1/goals/${goal.id}` });
+  return json(toGoalResource({ goal, tasks: [], question: null }), 202, { location: `/v1/goals/${goal.id}` });
 }

@@ -12,11 +12,16 @@ import {
 } from "@outerloop/core";
 import type { z } from "zod";
 import { invalid } from "../http/problem.ts";
+import { defaultQuestionDeadlineMs } from "../parts.ts";
 
 type Body = z.output<typeof newGoalSchema>;
 
 /** @throws Refusal for attachments that are twice there or too large together */
-export function toNewGoal(body: Body, idempotencyKey: string | undefined): NewGoal {
+export function toNewGoal(
+  body: Body,
+  idempotencyKey: string | undefined,
+  questionDeadlineMs: number = defaultQuestionDeadlineMs,
+): NewGoal {
   const attachments = decodeAttachments(body.attachments ?? []);
   return {
     text: body.text,
@@ -26,6 +31,7 @@ export function toNewGoal(body: Body, idempotencyKey: string | undefined): NewGo
     priority: body.priority ?? 0,
     labels: body.labels ?? {},
     attachments,
+    questionsWaitMs: toQuestionsWaitMs(body.questions, questionDeadlineMs),
     idempotency:
       idempotencyKey === undefined ? null : { key: idempotencyKey, requestHash: hashRequest(body, attachments) },
   };
@@ -58,6 +64,12 @@ function toBudget(budget: Body["budget"]): Budget {
 function toPlanning(planning: Body["planning"]): Planning {
   if (planning === undefined) return { cadence: "adaptive" };
   return typeof planning === "string" ? { cadence: planning } : { cadence: "every-n", every: planning.every_n };
+}
+
+/** null where nobody is asked. */
+function toQuestionsWaitMs(questions: Body["questions"], deadlineMs: number): number | null {
+  if (questions === undefined || questions === false) return null;
+  return questions === true ? deadlineMs : (questions.wait_ms ?? deadlineMs);
 }
 
 /** Equal for requests that mean the same: whatever the order of fields, and however the files were sent. */

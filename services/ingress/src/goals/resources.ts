@@ -7,6 +7,8 @@ import {
   type EventResource,
   type GoalResource,
   type GoalRow,
+  type GoalView,
+  type QuestionResource,
   type GoalSummary,
   type ShownStep,
   type ShownStepResource,
@@ -45,8 +47,23 @@ export function toGoalSummary(row: GoalRow): GoalSummary {
   };
 }
 
-export function toGoalResource(row: GoalRow, tasks: readonly TaskInGoal[]): GoalResource {
-  return { ...toGoalSummary(row), tasks: tasks.map(toTaskResource) };
+export function toGoalResource({ goal, tasks, question }: GoalView): GoalResource {
+  return {
+    ...toGoalSummary(goal),
+    intake: goal.intake as GoalResource["intake"],
+    clarifications: goal.clarifications as GoalResource["clarifications"],
+    question:
+      question === null
+        ? null
+        : {
+            id: question.id,
+            about: question.about as QuestionResource["about"],
+            text: question.text,
+            default: question.default_answer,
+            deadline_at: question.deadline_at.toISOString(),
+          },
+    tasks: tasks.map(toTaskResource),
+  };
 }
 
 function toTaskResource({ row, dependsOn, parentKey }: TaskInGoal): TaskResource {

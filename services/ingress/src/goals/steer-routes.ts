@@ -1,5 +1,7 @@
 /** Cancel, pause, resume, signal. Each locks its goal first and says what came of it; work notices by itself. */
 import {
+  answerQuestion,
+  answerSchema,
   cancelGoal,
   getGoal,
   goalResourceSchema,
@@ -42,7 +44,7 @@ export function steerRoutes({ db, bus, dispatch }: IngressParts): readonly AnyRo
     if (steered.kind === "moved") bus.publish(id, steered.goal.event_seq);
     const view = await getGoal(db, principal, id);
     if (view === undefined) throw noSuchGoal(id);
-    return json(toGoalResource(view.goal, view.tasks));
+    return json(toGoalResource(view));
   }
   /** What became due goes out now; if it can't, the reconciler sends it. */
   const wake = (principal: Principal) => void dispatch(principal.tenantId).catch(() => undefined);
@@ -120,7 +122,29 @@ export function steerRoutes({ db, bus, dispatch }: IngressParts): readonly AnyRo
         wake(principal);
         const view = await getGoal(db, principal, id);
         if (view === undefined) throw noSuchGoal(id);
-        return json({ goal: toGoalResource(view.goal, view.tasks), plan: retried.plan, tasks: retried.tasks });
+        return json({ goal: toGoalResource(view), plan: retried.plan, tasks: retried.tasks });
+      },
+    ),
+    defineRoute(
+      {
+        method: "post",
+        path: "/v1/goals/{id}/answer",
+        name: "answerGoal",
+        summary:
+          "Answer what a goal waits to be told. Without `question` the open one is meant; naming it makes the call safe to repeat.",
+        role: "operator",
+        body: { schema: answerSchema, required: true, maxBytes },
+        answers: {
+          ...answers,
+          409: { description: "The goal asks nothing, or that question was answered otherwise." },
+        },
+      },
+      async ({ principal, params, body }) => {
+        const id = await goalIdOf(db, principal, params["id"]!);
+        const { text, question = null } = body;
+        const steered = await answerQuestion(db, principal, id, { question, text, by: nameOf(principal) });
+        if (steered.kind === "moved") wake(principal);
+        return answer(principal, id, steered);
       },
     ),
     defineRoute(

@@ -1,5 +1,5 @@
 /** The goal as it stands, and what in it looks like a name. Invents nothing. */
-import type { Intake } from "../../domain/plan.ts";
+import type { Intake } from "../../domain/intake.ts";
 import type { ModelRequest } from "../../domain/model.ts";
 import { readPrompt } from "./prompt.ts";
 import { readQuestion } from "./question.ts";
@@ -23,5 +23,7 @@ export function intake(request: ModelRequest): Intake {
         ? "an answer with citations, and report.md"
         : "an answer",
     risk: "none",
+    evidence: [],
+    questions: [],
   };
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { intakeSchema, outputSpecs } from "../../domain/plan.ts";
+import { intakeSchema } from "../../domain/intake.ts";
+import { outputSpecs } from "../../domain/plan.ts";
 import { section } from "../../domain/section.ts";
 import type { ModelRequest } from "../../domain/model.ts";
 import { createOfflineProvider } from "./index.ts";

@@ -8,6 +8,7 @@ import { checkPlan, planRequest } from "../../../agent/plan.ts";
 import { reflectRequest, verdictOnMissingEvidence } from "../../../agent/reflect.ts";
 import type { SessionTurn } from "../../../agent/prompt-parts.ts";
 import type { Goal } from "../../../domain/goal.ts";
+import { noGuardCounts } from "../../../domain/guard.ts";
 import type { ModelRequest, ToolCall, ToolSpec } from "../../../domain/model.ts";
 import { planSchema, verdictSchema, type PlannedTask, type Verdict } from "../../../domain/plan.ts";
 import type { ModelStep, Step, ToolStep } from "../../../domain/step.ts";
@@ -68,6 +69,10 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
     status: "planning",
     createdAt: new Date("2026-11-21"),
     planRound: 0,
+    intake: null,
+    clarifications: [],
+    questionsWaitMs: null,
+    guards: noGuardCounts,
   } as unknown as Goal;
   const tasks: Live[] = [];
   let steps = 0;
@@ -99,11 +104,13 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
       session: parts.session ?? [],
       tasks: tasks.map((task) => ({ task: toTask(task), dependsOn: task.dependsOn, parentKey: task.parent })),
       memories: [],
+      trip: null,
     });
     const plan = planSchema.parse(JSON.parse((await ask(request)).message.text));
     const checked = checkPlan(plan, {
       keys: new Set(tasks.map((task) => task.key)),
       tools: new Set(parts.tools.specs().map((tool) => tool.name)),
+      makesFiles: (name) => parts.tools.effectOf(name) === "stored" && name !== "write_note",
     });
     if (checked.kind === "done") return ended("succeeded", checked.answer);
     if (checked.kind === "unsupported") return ended("unsupported", checked.why);
@@ -137,6 +144,12 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
   }
   return ended("stuck", "");
 
+  function wrote(task: Live, path: string): boolean {
+    return task.steps.some(
+      (step) => step.kind === "tool" && step.ok && step.args["path"] === path && step.name !== "read_file",
+    );
+  }
+
   /** Ends: an attempt is at most `maxMoves`, and `decideReflection` bounds attempts and splits. */
   async function runTask(task: Live): Promise<void> {
     const result = await execute(task);
@@ -147,6 +160,9 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
         ),
       ),
       effectOf: (name) => parts.tools.effectOf(name),
+      makesFiles: (name) => parts.tools.effectOf(name) === "stored" && name !== "write_note",
+      writersOf: (path) => (wrote(task, path) ? [task.key] : []),
+      reachedOut: new Set(),
       notes: task.notes,
       lines: (path) => parts.workspace.text(path)?.split(/\r?\n/),
     });

@@ -1,0 +1,189 @@
+/**
+ * Guards across plans (thrash, drift, stall): what no single step can see. Each counts its strikes in a row; the first sends the
+ * plan back with the reason, the next asks the goal's submitter where that is allowed, else the goal fails with the guard's reason.
+ * Pure: words come from outside, so what counts as the same word is said in one place.
+ *
+ * 1. Thrash: most of a plan repeats what is done or under way, or what has come to nothing twice.
+ * 2. Drift: no task of a plan has to do with the goal, neither directly nor by a short chain of results that do.
+ * 3. Stall: plan after plan, and nothing was finished.
+ */
+import type { GoalReason } from "./goal.ts";
+import type { Clarification } from "./question.ts";
+
+export const guardNames = ["thrash", "drift", "stall"] as const;
+export type GuardName = (typeof guardNames)[number];
+
+export const guardReasons: Readonly<Record<GuardName, GoalReason>> = {
+  thrash: "thrash",
+  drift: "drift",
+  stall: "stalled",
+};
+
+/** What is kept with the goal from plan to plan. */
+export interface GuardCounts {
+  /** Strikes in a row. */
+  readonly thrash: number;
+  readonly drift: number;
+  /** Plans in a row after which nothing was finished. */
+  readonly stall: number;
+  /** What a person has let through once. */
+  readonly excused: readonly GuardName[];
+  /** Answers to questions that were acted on. */
+  readonly heard: number;
+}
+
+export const noGuardCounts: GuardCounts = { thrash: 0, drift: 0, stall: 0, excused: [], heard: 0 };
+
+export interface GuardLimits {
+  /** Strikes in a row of thrash or drift after which sending back has not helped. */
+  readonly strikes: number;
+  /** Plans in a row without a finished task. */
+  readonly idlePlans: number;
+  /** Hops from the goal: a task that speaks of the goal has none, one that only speaks of such a task's result has one more. */
+  readonly hops: number;
+  /** Times that work which came to nothing may be planned. */
+  readonly tries: number;
+}
+
+export const defaultGuardLimits: GuardLimits = { strikes: 2, idlePlans: 3, hops: 3, tries: 2 };
+
+/** The words of a text that say something, each by how much it says: 1 for a name, less for a common word. */
+export type KeyWords = (text: string) => ReadonlyMap<string, number>;
+
+/** A task of the goal as the guards see it. */
+export interface GuardedTask {
+  readonly key: string;
+  readonly text: string;
+  /** `open`: it lives; `nothing`: it failed, was given up or dropped. */
+  readonly outcome: "open" | "done" | "nothing";
+  readonly result: string;
+  /** Whether the first plan brought it: that plan is how the goal was read. */
+  readonly isFirst: boolean;
+}
+
+export interface Trip {
+  readonly guard: GuardName;
+  /** For the planner and for people. */
+  readonly why: string;
+}
+
+export type GuardMove =
+  | { readonly action: "reanchored" }
+  /** Its submitter is asked. */
+  | { readonly action: "asked" }
+  | { readonly action: "failed" };
+
+/** As far as two texts may differ and still ask for the same: both the share of their words, and no name or number among the rest. */
+const sameShare = 0.8;
+/** From this weight on a word is a name, a number or a rare one: another one makes another task. */
+const tellingWeight = 1;
+/** Of a plan's tasks, when it is no plan of new work. */
+const repeatedShare = 0.5;
+
+export function asksTheSame(a: string, b: string, keyWords: KeyWords): boolean {
+  const [left, right] = [keyWords(a), keyWords(b)];
+  if (left.size === 0 || right.size === 0) return a.trim() === b.trim();
+  let shared = 0;
+  for (const [word, weight] of left) {
+    if (right.has(word)) shared += 1;
+    else if (weight >= tellingWeight) return false;
+  }
+  for (const [word, weight] of right) if (!left.has(word) && weight >= tellingWeight) return false;
+  return (2 * shared) / (left.size + right.size) >= sameShare;
+}
+
+export function findThrash(
+  planned: readonly { readonly id: string; readonly text: string }[],
+  tasks: readonly GuardedTask[],
+  keyWords: KeyWords,
+  limits: GuardLimits = defaultGuardLimits,
+): Trip | null {
+  const repeats = planned.flatMap((task) => {
+    const same = tasks.filter((each) => asksTheSame(task.text, each.text, keyWords));
+    const done = same.find((each) => each.outcome === "done");
+    if (done !== undefined) return [`${task.id} repeats ${done.key}, which is done`];
+    const open = same.find((each) => each.outcome === "open");
+    if (open !== undefined) return [`${task.id} repeats ${open.key}, which is under way`];
+    const vain = same.filter((each) => each.outcome === "nothing");
+    return vain.length >= limits.tries
+      ? [`${task.id} was planned ${vain.length} times and came to nothing (${vain.map((each) => each.key).join(", ")})`]
+      : [];
+  });
+  if (repeats.length === 0 || repeats.length < planned.length * repeatedShare) return null;
+  return {
+    guard: "thrash",
+    why: `The plan repeats what was planned before: ${repeats.join("; ")}. Use the results that are there, try another way, or finish. Where something must be done again, say in the task's text what is new.`,
+  };
+}
+
+/**
+ * @param anchors what the goal is about: its text, what was understood of it, answers, names of its files
+ */
+export function findDrift(
+  planned: readonly { readonly id: string; readonly text: string }[],
+  tasks: readonly GuardedTask[],
+  anchors: readonly string[],
+  keyWords: KeyWords,
+  limits: GuardLimits = defaultGuardLimits,
+): Trip | null {
+  // The first plan is how the goal was read; there is nothing yet to drift from.
+  if (planned.length === 0 || tasks.length === 0) return null;
+  const about = keyWords(anchors.join("\n"));
+  const reached: { readonly words: ReadonlyMap<string, number>; readonly hops: number }[] = [{ words: about, hops: 0 }];
+  const hopsOf = (text: string): number => {
+    const words = keyWords(text);
+    return Math.min(...reached.filter((each) => hasToDoWith(words, each.words)).map((each) => each.hops + 1), Infinity);
+  };
+  for (const task of tasks) {
+    const hops = Math.min(hopsOf(task.text), task.isFirst ? 1 : Infinity);
+    if (hops < Infinity) reached.push({ words: keyWords(`${task.text}\n${task.result}`), hops });
+  }
+  const nearest = Math.min(...planned.map((task) => hopsOf(task.text)));
+  if (nearest <= limits.hops) return null;
+  return {
+    guard: "drift",
+    why: `None of the planned tasks (${planned.map((task) => task.id).join(", ")}) has to do with the goal. Read the goal again, and plan what it still needs, or finish.`,
+  };
+}
+
+/** Shared words must say as much as one name does, or be a third of what the text says. */
+function hasToDoWith(words: ReadonlyMap<string, number>, about: ReadonlyMap<string, number>): boolean {
+  let shared = 0;
+  let whole = 0;
+  for (const [word, weight] of words) {
+    whole += weight;
+    if (about.has(word)) shared += weight;
+  }
+  // A text without words of its own is no sign of anything.
+  return whole === 0 || shared >= tellingWeight || shared >= whole / 3;
+}
+
+/** What follows from strikes in a row, the newest included. */
+export function moveOf(strikes: number, limit: number, mayAsk: boolean): GuardMove {
+  if (strikes < limit) return { action: "reanchored" };
+  return { action: mayAsk ? "asked" : "failed" };
+}
+
+/** What people say when they want no more of it; the default where nobody answers. */
+export const stopAnswer = "stop";
+const stopWords = /^\W*(?:stop|no|end|cancel|quit|abort|nein|non|halt)\b/i;
+
+/**
+ * Takes up what was answered since the last plan.
+ * @returns the guard whose question was answered with a stop, and what is counted from here on
+ */
+export function hearAnswers(
+  counts: GuardCounts,
+  clarifications: readonly Clarification[],
+): {
+  readonly counts: GuardCounts;
+  readonly stopped: { readonly guard: GuardName; readonly answer: Clarification } | null;
+} {
+  let heard = counts;
+  for (const answer of clarifications.slice(counts.heard)) {
+    if (answer.about === "intake") continue;
+    if (stopWords.test(answer.answer)) return { counts: heard, stopped: { guard: answer.about, answer } };
+    heard = { ...heard, [answer.about]: 0, excused: [...new Set([...heard.excused, answer.about])] };
+  }
+  return { counts: { ...heard, heard: clarifications.length }, stopped: null };
+}

@@ -1,0 +1,37 @@
+/** What a goal's text is understood to ask for, before anything is planned. Kept with the goal and told to every later stage. */
+import { z } from "zod";
+import { goalEvidenceList, goalEvidenceOutput } from "./evidence.ts";
+import { lenient, readableItems, strict, textOutput, textsOutput } from "./lenient.ts";
+
+const maxEntities = 50;
+/** More than this nobody answers. */
+export const maxAmbiguities = 3;
+const maxChars = 2000;
+
+const clipped = z.string().transform((text) => text.trim().slice(0, maxChars).toWellFormed());
+
+export const intakeSchema = z.object({
+  intent: clipped.pipe(z.string().min(1)),
+  entities: readableItems(z.object({ type: clipped, value: clipped }), maxEntities),
+  constraints: readableItems(clipped.pipe(z.string().min(1)), maxEntities),
+  deliverable: lenient(clipped, ""),
+  risk: lenient(clipped, ""),
+  /** What must be there at the end, whatever a model says. */
+  evidence: goalEvidenceList,
+  /** What the text leaves open and would change the work, each with what is assumed where nobody is asked. */
+  questions: readableItems(
+    z.object({ question: clipped.pipe(z.string().min(1)), default: clipped.pipe(z.string().min(1)) }),
+    maxAmbiguities,
+  ),
+});
+export type Intake = z.output<typeof intakeSchema>;
+
+export const intakeOutput = strict({
+  intent: textOutput,
+  entities: { type: "array", items: strict({ type: textOutput, value: textOutput }) },
+  constraints: textsOutput,
+  deliverable: textOutput,
+  risk: textOutput,
+  evidence: goalEvidenceOutput,
+  questions: { type: "array", items: strict({ question: textOutput, default: textOutput }) },
+});
