@@ -176,12 +176,14 @@ describe("a secret in a file", () => {
         OUTERLOOP_API_KEY_FILE: "key",
         OPENAI_API_KEY_FILE: file("openai", "sk-1"),
         ANTHROPIC_API_KEY_FILE: "",
+        OUTERLOOP_WEBHOOKS_FILE: file("webhooks", '{"form": {"scheme": "sha256", "secret": "of-enough-length"}}\n'),
       },
       (file("key", "ol_secret_of_enough_length\r\n"), folder),
     );
     expect(config).toMatchObject({ databaseUrl: "postgres://me:secret@db/app", apiKey: "ol_secret_of_enough_length" });
     expect(config.redis?.nodes).toEqual([{ host: "cache", port: 6379 }]);
     expect(config.models).toMatchObject({ openAiKey: "sk-1" });
+    expect(config.webhooks.sources).toMatchObject([{ name: "form" }]);
   });
 
   test.each([

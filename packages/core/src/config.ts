@@ -12,6 +12,7 @@ import { defaultPayloadLimits, type PayloadLimits } from "./domain/payload.ts";
 import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
 import type { ModelSettings } from "./models/index.ts";
 import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-settings.ts";
+import { parseWebhookSources, type WebhookSource } from "./webhook-sources.ts";
 
 const text = z.string().trim().min(1);
 /** An empty variable is one that was not set. */
@@ -35,6 +36,7 @@ const secretNames = [
   "OPENAI_API_KEY",
   "ANTHROPIC_API_KEY",
   "OUTERLOOP_API_KEY",
+  "OUTERLOOP_WEBHOOKS",
 ] as const;
 const minKeyChars = 20;
 const maxSecretBytes = 64 * 1024;
@@ -121,6 +123,10 @@ const schema = z.object({
   OUTERLOOP_MAX_PLAN_TASKS: count(defaultPayloadLimits.planTasks, 1, 500),
   OUTERLOOP_PROBE_PORT: set(z.coerce.number().int().min(0).max(65_535).optional()),
   OUTERLOOP_MAX_BODY_BYTES: count(96 * 1024 * 1024, 1024, 2_000_000_000),
+  OUTERLOOP_WEBHOOKS: optional,
+  OUTERLOOP_WEBHOOK_TOLERANCE_MS: count(300_000, 1000, 86_400_000),
+  // GitHub sends up to 25 MB; they are held in memory before anybody knows whose they are.
+  OUTERLOOP_MAX_WEBHOOK_BYTES: count(1024 * 1024, 1024, 26_214_400),
   OUTERLOOP_MAX_WATCHERS: count(2000, 1, 1_000_000),
   OUTERLOOP_RECENT_EVENTS: count(1000, 1, 1_000_000),
   OUTERLOOP_RECENT_EVENTS_TTL_MS: count(3_600_000, 1000, 604_800_000),
@@ -198,6 +204,12 @@ export interface Config {
   readonly probePort: number | null;
   /** Of one request. */
   readonly maxBodyBytes: number;
+  /** Who may begin goals by signed events, how far the time of one may be off, and bytes of one. */
+  readonly webhooks: {
+    readonly sources: readonly WebhookSource[];
+    readonly toleranceMs: number;
+    readonly maxBytes: number;
+  };
   /** Open event streams of one process. */
   readonly maxWatchers: number;
   /** Of each goal in Redis: how many, and for how long after the last. */
@@ -220,6 +232,8 @@ export function readConfig(
   if (!parsed.success)
     throw badEnvironment(parsed.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message })));
   const values = parsed.data;
+  const sources = parseWebhookSources(values.OUTERLOOP_WEBHOOKS ?? "{}");
+  if ("problems" in sources) throw badEnvironment(sources.problems);
   const redis = values.REDIS_URL === undefined ? null : parseRedisSettings({ ...values, REDIS_URL: values.REDIS_URL });
   if (redis !== null && "field" in redis) throw badEnvironment([redis]);
   if (values.DATABASE_DIRECT_URL !== undefined && values.DATABASE_URL === undefined)
@@ -297,6 +311,11 @@ export function readConfig(
     backoff: { baseMs: values.OUTERLOOP_BACKOFF_BASE_MS, capMs: values.OUTERLOOP_BACKOFF_CAP_MS },
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
+    webhooks: {
+      sources,
+      toleranceMs: values.OUTERLOOP_WEBHOOK_TOLERANCE_MS,
+      maxBytes: values.OUTERLOOP_MAX_WEBHOOK_BYTES,
+    },
     maxWatchers: values.OUTERLOOP_MAX_WATCHERS,
     recentEvents: { length: values.OUTERLOOP_RECENT_EVENTS, ttlMs: values.OUTERLOOP_RECENT_EVENTS_TTL_MS },
     eventCacheBytes: values.OUTERLOOP_EVENT_CACHE_BYTES,

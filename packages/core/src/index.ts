@@ -10,6 +10,7 @@ export * from "./models/index.ts";
 export * from "./queue/index.ts";
 export { runIsolated } from "./isolated.ts";
 export { runService, stopSignal, type ServiceOptions, type StartedService } from "./service.ts";
+export { parseWebhookSources, type WebhookSigning, type WebhookSource } from "./webhook-sources.ts";
 export { awaitSchema, pruneDatabase, upgradeSchema } from "./whole-database.ts";
 export { startStageRuntime, type StageParts, type StageRuntime } from "./stage-runtime.ts";
 export { createReadiness, isReady, type Readiness } from "./probes/readiness.ts";

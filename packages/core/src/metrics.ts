@@ -19,6 +19,7 @@ export interface Metrics {
   readonly reconciled: Counter<"what">;
   readonly isolatedRuns: Counter<"stage" | "outcome">;
   readonly poison: Counter<"stage">;
+  readonly webhookDeliveries: Counter<"source" | "outcome">;
 }
 
 export function createMetrics(): Metrics {
@@ -116,6 +117,12 @@ export function createMetrics(): Metrics {
       name: "outerloop_poison_found_total",
       help: "Tasks and plans that were failed because they end the process that runs them",
       labelNames: ["stage"],
+      registers,
+    }),
+    webhookDeliveries: new Counter({
+      name: "outerloop_webhook_deliveries_total",
+      help: "Webhooks by source (those that are not configured all together) and what became of them",
+      labelNames: ["source", "outcome"],
       registers,
     }),
   };

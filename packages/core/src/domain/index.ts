@@ -22,5 +22,6 @@ export * from "./request-refs.ts";
 export * from "./section.ts";
 export * from "./step.ts";
 export * from "./task.ts";
+export * from "./template.ts";
 export * from "./tool.ts";
 export * from "./wait.ts";

@@ -155,7 +155,7 @@ export function asPrincipal<Result>(
   work: (trx: Trx) => Promise<Result>,
 ): Promise<Result> {
   return db.transaction().execute(async (trx) => {
-    if (principal.kind === "key") {
+    if (principal.kind !== "worker") {
       await sql`SELECT set_config('outerloop.tenant', ${principal.tenantId}, true), set_config('role', 'outerloop_api', true)`.execute(
         trx,
       );

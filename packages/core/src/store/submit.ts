@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import type { Budget, Planning } from "../domain/goal.ts";
 import { OuterloopError } from "../domain/errors.ts";
 import type { CreateId, GoalId } from "../domain/ids.ts";
-import type { Principal } from "../domain/principal.ts";
+import { nameOfPrincipal, type Principal } from "../domain/principal.ts";
 import type { DueJob } from "./commit.ts";
 import { asPrincipal, type Db, type Trx } from "./database.ts";
 import { appendEvents } from "./events.ts";
@@ -104,7 +104,7 @@ async function submitTogether(
     planning_every: input.planning.cadence === "every-n" ? input.planning.every : 1,
     priority: input.priority,
     labels: input.labels,
-    created_by: principal.kind === "key" ? principal.keyId : "worker",
+    created_by: nameOfPrincipal(principal),
     steps: input.budget.steps,
     wall_ms: input.budget.wallMs,
     tokens: input.budget.tokens,
@@ -148,7 +148,7 @@ export async function submitGoal(db: Db, principal: Principal, input: NewGoal, c
         planning_every: input.planning.cadence === "every-n" ? input.planning.every : 1,
         priority: input.priority,
         labels: JSON.stringify(input.labels),
-        created_by: principal.kind === "key" ? principal.keyId : "worker",
+        created_by: nameOfPrincipal(principal),
         budget_steps: input.budget.steps,
         budget_wall_ms: input.budget.wallMs,
         budget_tokens: input.budget.tokens,

@@ -9,6 +9,7 @@ import {
   getApproval,
   listApprovals,
   listSchema,
+  nameOfPrincipal,
   OuterloopError,
   storable,
   type ApprovalRecord,
@@ -145,7 +146,7 @@ function noSuchApproval(id: string): OuterloopError {
 
 /** Who decided, as it is kept. */
 export function nameOf(principal: Principal): string {
-  return principal.kind === "key" ? `key ${principal.keyId}` : "worker";
+  return principal.kind === "key" ? `key ${principal.keyId}` : nameOfPrincipal(principal);
 }
 
 function toApprovalResource(row: ApprovalRecord): ApprovalResource {
