@@ -31,6 +31,7 @@ import {
   type IngressParts,
   type RequestState,
 } from "./parts.ts";
+import { mountWebhooks, webhookRoute } from "./webhooks/webhook-route.ts";
 
 export interface IngressApp {
   readonly fetch: Hono<RequestState>["fetch"];
@@ -94,7 +95,9 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     ...eventRoutes(parts, access, watchers, pages, { heartbeatMs, retryMs }),
   ];
   mountRoutes(app, access, routes);
-  const description = describeApi(routes);
+  const webhooks = webhookRoute(parts, options, Date.now);
+  mountWebhooks(app, webhooks);
+  const description = describeApi([...routes, webhooks]);
   app.get("/openapi.json", (c) => {
     c.set("route", "/openapi.json");
     return json(description);

@@ -1,5 +1,5 @@
 /** What ingress needs of the house, and what may be set about it. */
-import type { Principal, Runtime } from "@outerloop/core";
+import type { Config, Principal, Runtime } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
 
 export type IngressParts = Pick<
@@ -24,6 +24,8 @@ export interface IngressOptions {
   readonly maxBodyBytes?: number;
   /** How long a question waits for its answer where the goal names no time. */
   readonly questionDeadlineMs?: number;
+  /** Who may begin goals by signed events; nobody without it. */
+  readonly webhooks?: Config["webhooks"];
 }
 
 /** Every stream holds a connection, a buffer and its share of the safety poll. */
@@ -32,6 +34,8 @@ export const defaultMaxWatchers = 2000;
 export const defaultEventCacheBytes = 64 * 1024 * 1024;
 /** 64 MiB of attachments are 86 MiB in base64; the rest is room for the JSON around them. */
 export const defaultMaxBodyBytes = 96 * 1024 * 1024;
+/** An event, not a document. */
+export const defaultWebhooks: Config["webhooks"] = { sources: [], toleranceMs: 300_000, maxBytes: 1024 * 1024 };
 
 /** A day: whoever posts in the evening answers in the morning. */
 export const defaultQuestionDeadlineMs = 24 * 3_600_000;

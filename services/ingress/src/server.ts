@@ -5,6 +5,7 @@ import { createAdaptorServer } from "@hono/node-server";
 import { OuterloopError, type Config } from "@outerloop/core";
 import { createApp } from "./app.ts";
 import type { IngressOptions, IngressParts } from "./parts.ts";
+import { announceWebhooks } from "./webhooks/announce.ts";
 
 export interface ListenOptions extends Omit<IngressOptions, "instance"> {
   readonly instance?: string;
@@ -25,18 +26,10 @@ export interface Ingress {
 
 /** What configuration says of it. The first key seals people's sessions too: replicas share it, and it outlives a restart. */
 export function ingressSettings(config: Config, firstKey: string): Omit<ListenOptions, "fallback"> {
-  const { host, port, drainMs, metricsOpen, maxWatchers, maxBodyBytes, eventCacheBytes, questionDeadlineMs } = config;
-  return {
-    host,
-    port,
-    drainMs,
-    metricsOpen,
-    maxWatchers,
-    maxBodyBytes,
-    eventCacheBytes,
-    questionDeadlineMs,
-    sessionSecret: firstKey,
-  };
+  const { host, port, drainMs, metricsOpen, maxWatchers, maxBodyBytes, eventCacheBytes } = config;
+  const { webhooks, questionDeadlineMs } = config;
+  const limits = { maxWatchers, maxBodyBytes, eventCacheBytes, questionDeadlineMs };
+  return { host, port, drainMs, metricsOpen, ...limits, webhooks, sessionSecret: firstKey };
 }
 
 const portsToTry = 100;
@@ -49,6 +42,7 @@ export async function startIngress(
   parts: IngressParts & { readonly lease?: string },
   options: ListenOptions,
 ): Promise<Ingress> {
+  await announceWebhooks(parts, options.webhooks?.sources ?? []);
   const app = createApp(parts, { ...options, instance: options.instance ?? parts.lease ?? parts.createId("lease") });
   const server = createAdaptorServer({
     fetch: app.fetch,

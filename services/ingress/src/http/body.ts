@@ -2,15 +2,22 @@
 import { isDeeper, maxArgsDepth } from "@outerloop/core";
 import { Refusal } from "./problem.ts";
 
-/** @throws Refusal `too_large` as soon as the limit is passed */
-export async function readBytes(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
-  if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge(limit);
+/**
+ * @param setting by which the limit is set, for the message
+ * @throws Refusal `too_large` as soon as the limit is passed
+ */
+export async function readBytes(
+  request: Request,
+  limit: number,
+  setting = "OUTERLOOP_MAX_BODY_BYTES",
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge(limit, setting);
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body) {
     size += chunk.length;
-    if (size > limit) throw tooLarge(limit);
+    if (size > limit) throw tooLarge(limit, setting);
     chunks.push(chunk);
   }
   const bytes = new Uint8Array(size);
@@ -22,8 +29,8 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
   return bytes;
 }
 
-function tooLarge(limit: number): Refusal {
-  const message = `at most ${limit} bytes (OUTERLOOP_MAX_BODY_BYTES)`;
+function tooLarge(limit: number, setting: string): Refusal {
+  const message = `at most ${limit} bytes (${setting})`;
   // What is still on its way is not read, so this connection can't serve another request.
   return new Refusal("too_large", `body: ${message}`, {
     fields: [{ field: "body", message }],

@@ -1,12 +1,17 @@
 /** The API's description, made from the contracts that check every request. */
-import { problemSchema } from "@outerloop/core";
+import { problemSchema, type Role } from "@outerloop/core";
 import { z } from "zod";
 import { version } from "../version.ts";
-import type { AnyRoute, Answer } from "./route.ts";
+import type { Answer, Contract } from "./route.ts";
 
 type JsonSchema = Record<string, unknown>;
 
-export function describeApi(routes: readonly AnyRoute[]): JsonSchema {
+/** A call's contract; `signature` where the request proves itself and nobody's key is asked for. */
+export interface Described {
+  readonly contract: Omit<Contract<any, any, any>, "role"> & { readonly role: Role | "signature" };
+}
+
+export function describeApi(routes: readonly Described[]): JsonSchema {
   const schemas = new Map<string, JsonSchema>([["Problem", toJsonSchema(problemSchema)]]);
   const paths: Record<string, Record<string, unknown>> = {};
   for (const { contract } of routes) {
@@ -16,7 +21,7 @@ export function describeApi(routes: readonly AnyRoute[]): JsonSchema {
     (paths[contract.path] ??= {})[contract.method] = {
       operationId: contract.name,
       summary: contract.summary,
-      "x-role": contract.role,
+      ...(contract.role === "signature" ? { security: [] } : { "x-role": contract.role }),
       parameters: [
         ...pathParameters(contract.path),
         ...parameters("query", contract.query),

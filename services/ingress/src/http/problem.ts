@@ -5,12 +5,13 @@
 import { OuterloopError, type ErrorCode, type FieldError, type Problem } from "@outerloop/core";
 
 /** Codes that only HTTP knows. */
-type HttpCode = "method_not_allowed" | "unsupported_media_type" | "overloaded";
+type HttpCode = "bad_signature" | "method_not_allowed" | "unsupported_media_type" | "overloaded";
 export type ProblemCode = ErrorCode | HttpCode;
 
 const table: Readonly<Record<ProblemCode, { readonly status: number; readonly title: string }>> = {
   invalid_input: { status: 400, title: "The request is not right" },
   unauthorized: { status: 401, title: "A key is needed" },
+  bad_signature: { status: 401, title: "Not signed by anybody who may send this" },
   forbidden: { status: 403, title: "This key may not do that" },
   not_found: { status: 404, title: "Not found" },
   method_not_allowed: { status: 405, title: "Method not allowed" },
