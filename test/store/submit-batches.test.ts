@@ -68,6 +68,27 @@ describeWithServers("goals that are posted together", () => {
     expect(await brokenInvariants(database.db)).toEqual([]);
   });
 
+  test("a webhook's delivery that comes four times at once begins one goal, its tenant's and of its name", async () => {
+    const tenantId = "webhook-team" as TenantId;
+    await database.db.insertInto("tenants").values({ id: tenantId, name: tenantId }).execute();
+    const webhook: Principal = { kind: "webhook", tenantId, source: "github" };
+    const submitter = createSubmitter(database.db, createId);
+    const delivery = posted("delivered", "webhook·github·id·d1", {
+      session: "pr-1",
+      attachments: [{ path: "webhook/payload.json", bytes: new TextEncoder().encode("{}") }],
+    });
+    const all = await Promise.all(Array.from({ length: 4 }, () => submitter.submit(webhook, delivery)));
+    expect(all.map((each) => each.kind).toSorted()).toEqual(["created", "repeated", "repeated", "repeated"]);
+    expect(new Set(all.map((each) => (each.kind === "key_taken" ? "" : each.goal.id))).size).toBe(1);
+    const rows = await database.db
+      .selectFrom("goals")
+      .select(["tenant_id", "created_by", "file_seq"])
+      .where("text", "=", "delivered")
+      .execute();
+    expect(rows).toEqual([{ tenant_id: tenantId, created_by: "webhook:github", file_seq: 1 }]);
+    expect(await brokenInvariants(database.db)).toEqual([]);
+  });
+
   test("a key that comes twice in one batch, and again in the next, begins one goal; with another request it is taken", async () => {
     const submitter = createSubmitter(database.db, createId);
     const together = await Promise.all([
