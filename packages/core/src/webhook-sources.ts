@@ -47,7 +47,13 @@ const maxTemplateChars = 20_000;
 /** Ingress adds two of its own. */
 const maxLabels = requestLimits.maxLabels - 2;
 
-const settingsSchema = newGoalSchema.pick({ budget: true, planning: true, priority: true, labels: true });
+const settingsSchema = newGoalSchema.pick({
+  budget: true,
+  planning: true,
+  questions: true,
+  priority: true,
+  labels: true,
+});
 
 const standardSecret = z
   .string()
@@ -166,7 +172,7 @@ export function parseWebhookSources(text: string): readonly WebhookSource[] | { 
 }
 
 function toSource(name: string, source: z.output<typeof sourceSchema>): WebhookSource {
-  const { budget, planning, priority, labels } = source;
+  const { budget, planning, questions, priority, labels } = source;
   return {
     name,
     tenantId: source.tenant as TenantId,
@@ -189,7 +195,7 @@ function toSource(name: string, source: z.output<typeof sourceSchema>): WebhookS
     },
     goal: source.goal ?? null,
     session: source.session ?? null,
-    settings: { budget, planning, priority, labels },
+    settings: { budget, planning, questions, priority, labels },
   };
 }
 

@@ -42,6 +42,7 @@ export function toWebhookGoal(
   payload: Payload,
   body: Uint8Array,
   deliveryId: string | null,
+  questionDeadlineMs?: number,
 ): NewGoal {
   const bodyHash = sha256(body);
   const session = source.session === null ? undefined : fillName(source.session, payload.value);
@@ -63,7 +64,7 @@ export function toWebhookGoal(
   });
   if (!parsed.success) throw toRefusal(parsed.error);
   return {
-    ...toNewGoal(parsed.data, undefined),
+    ...toNewGoal(parsed.data, undefined, questionDeadlineMs),
     idempotency: { key: deliveryKey(source, deliveryId, bodyHash), requestHash: bodyHash },
   };
 }

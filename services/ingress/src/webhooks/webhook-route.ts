@@ -63,7 +63,10 @@ export function webhookRoute(parts: IngressParts, options: IngressOptions, now: 
     if (!isWanted(source, request.headers, payload)) return ["ignored", new Response(null, { status: 204 })];
 
     const principal: Principal = { kind: "webhook", tenantId: source.tenantId, source: source.name };
-    const submitted = await submitter.submit(principal, toWebhookGoal(source, payload, body, deliveryId));
+    const submitted = await submitter.submit(
+      principal,
+      toWebhookGoal(source, payload, body, deliveryId, options.questionDeadlineMs),
+    );
     return answer(source, submitted);
   }
 
@@ -115,7 +118,7 @@ export function webhookRoute(parts: IngressParts, options: IngressOptions, now: 
 }
 
 function accepted(goal: GoalRow): Response {
-  return json(toGoalResource(goal, []), 202, { location: `/v1/goals/${goal.id}` });
+  return json(toGoalResource({ goal, tasks: [], question: null }), 202, { location: `/v1/goals/${goal.id}` });
 }
 
 function contractOf(maxBytes: number): WebhookRoute["contract"] {
