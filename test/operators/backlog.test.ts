@@ -6,7 +6,7 @@ import { startScriptedServer, type ScriptedServer } from "../../packages/core/sr
 import { findChromium, openBrowser } from "../support/browser.ts";
 import { deploy, realSizes, type Deployment, type Size } from "../support/deployments.ts";
 import { endProcesses } from "../support/processes.ts";
-import { appendTasks, done } from "../support/scripts.ts";
+import { appendTasks, done, understood } from "../support/scripts.ts";
 import { describeWithServers, notRun } from "../support/servers.ts";
 
 const waitingGoals = 4;
@@ -23,6 +23,7 @@ function backlogCases(size: Size, chromiumPath: string): void {
         // A goal's second round comes after its only task failed.
         if (seen.outputName === "plan")
           return { json: JSON.stringify(seen.body).includes("model_said_no") ? done("it failed") : appendTasks(1) };
+        if (seen.outputName === "intake") return { json: understood };
         return { error: { status: 400, message: "model_said_no" } };
       });
       const env = { OPENAI_BASE_URL: server.openAiBaseUrl, OUTERLOOP_MODEL: "openai/gpt-test" };

@@ -3,11 +3,15 @@ import type { Scripted, Seen } from "../../packages/core/src/models/testing/scri
 
 /** What one goal's models do; each may be replaced. */
 export interface ModelScript {
+  readonly intake?: (seen: Seen) => unknown;
   /** Called once a round, counted from 1. */
   readonly plan: (round: number, seen: Seen) => unknown;
   readonly execute: (seen: Seen) => Scripted | Promise<Scripted>;
   readonly verdict?: (seen: Seen) => unknown;
 }
+
+/** What a model says that has nothing to say about a goal's text. */
+export const understood = { intent: "as the goal says" };
 
 export const done = (answer: string) => ({ tasks: [], done: true, final_answer: answer });
 
@@ -29,6 +33,8 @@ export function scriptFor(script: ModelScript): (seen: Seen) => Promise<Scripted
   let round = 0;
   return async (seen) => {
     switch (seen.outputName) {
+      case "intake":
+        return { json: script.intake?.(seen) ?? understood };
       case "plan":
         round += 1;
         return { json: script.plan(round, seen) };

@@ -207,8 +207,13 @@ class Planning {
     const conversation = this.#converse(intakeRequest({ goal, ...material, tools }), intakeSchema, "intake", 0);
     // Ends: an answer that cannot be read is mended `maxIntakeRepairs` times, then done without.
     for (let tries = 0; ; tries += 1) {
-      const answered = await conversation.ask();
+      const answered = await this.#askOrNot(conversation);
       if (answered.kind === "none") return { kind: "ended", failure: await this.#giveBack(answered.committed) };
+      if (answered.kind === "refused") {
+        // Only the plan needs a model that answers.
+        const settle = settleBilled(answered.thrown);
+        return this.#keepIntake(plainIntake(goal), answered.thrown.message, { settle }, material);
+      }
       const { read, journal } = answered;
       if (!read.ok && tries < maxIntakeRepairs) {
         const committed = await this.#commit({ ...journal, reserve: 1 });
@@ -219,6 +224,16 @@ class Planning {
       const names = new Set(tools.map((tool) => tool.name));
       const intake = feasibleIntake(read.ok ? read.value : plainIntake(goal), names);
       return this.#keepIntake(intake, read.ok ? null : read.why, journal, material);
+    }
+  }
+
+  /** What no try can mend is an answer too. */
+  async #askOrNot<Value>(conversation: Conversation<Value>) {
+    try {
+      return await conversation.ask();
+    } catch (thrown) {
+      if (this.#lost.aborted || !(thrown instanceof OuterloopError) || thrown.retry !== "never") throw thrown;
+      return { kind: "refused", thrown } as const;
     }
   }
 

@@ -53,6 +53,7 @@ test("every call on goals and steps is described", () => {
   ).toEqual(
     [
       "post /v1/goals",
+      "post /v1/goals/{id}/answer",
       "get /v1/goals",
       "get /v1/goals/{id}",
       "get /v1/goals/{id}/events",
