@@ -22,6 +22,11 @@ const repeats = 4;
 const maxQueries = 32;
 /** Below this a memory is about something else. */
 const minSimilarity = 0.15;
+/**
+ * Of what is recalled at least this share is lessons, where there are as many among what is looked at: a result repeats
+ * the text of its task and so is nearest to a like task, but how to go about it stands in the lesson.
+ */
+const lessonShare = 0.5;
 
 export interface Memory {
   /** Whether results, lessons and answers are to be kept, and are recalled. */
@@ -73,8 +78,18 @@ export function createMemory(
       ]);
       const seen = new Set<string>();
       const isNew = (memory: RecalledMemory) => !seen.has(memory.text) && seen.add(memory.text) !== undefined;
-      const chosen = near.filter((memory) => memory.similarity >= minSimilarity && isNew(memory)).slice(0, similar);
+      const chosen = chooseSimilar(
+        near.filter((memory) => memory.similarity >= minSimilarity && isNew(memory)),
+        similar,
+      );
       return [...chosen, ...newest.filter(isNew).slice(0, recent)];
     },
   };
+}
+
+/** @param near nearest first; so is what is returned */
+export function chooseSimilar(near: readonly RecalledMemory[], count: number): RecalledMemory[] {
+  const lessons = near.filter((memory) => memory.kind === "lesson").slice(0, Math.floor(count * lessonShare));
+  const others = near.filter((memory) => !lessons.includes(memory)).slice(0, count - lessons.length);
+  return near.filter((memory) => lessons.includes(memory) || others.includes(memory));
 }
