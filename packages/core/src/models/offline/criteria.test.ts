@@ -6,6 +6,7 @@ const judged = (criterion: string, text: string) => criterionOf(criterion).judge
 test("a service is what is built, not what is compared by; what is asked for in words is", () => {
   expect(criteriaOf("Which engine suits a single-binary Go service, and why?")).toEqual(["single binary", "Go"]);
   expect(criteriaOf("Which one is best for concurrent readers?")).toContain("concurrency");
+  expect(criteriaOf("Compare the engines by speed and memory.")).toEqual(["speed", "memory"]);
 });
 
 test.each([

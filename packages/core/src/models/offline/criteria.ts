@@ -109,12 +109,14 @@ const askingWords = new Set(
   ),
 );
 
+const isAsking = (word: string) => askingWords.has(word) || askingWords.has(word.replace(/s$/, ""));
+
 /** The criteria in a question, in the order of the table, then its other telling words; empty where it names none. */
 export function criteriaOf(question: string): string[] {
   const found = known.filter(({ asked }) => asked.test(question));
   const rest = found.reduce((text, { asked }) => text.replace(asked, " "), question);
   const others = wordsOf(rest).filter(
-    (word) => !stopWords.has(word.text) && !askingWords.has(word.text) && (commonRank(word.stem) ?? 9999) > 300,
+    (word) => !stopWords.has(word.text) && !isAsking(word.text) && (commonRank(word.stem) ?? 9999) > 300,
   );
   return [...new Set([...found.map(({ name }) => name), ...others.map((word) => word.text)])].slice(0, maxCriteria);
 }
