@@ -3,6 +3,8 @@ import { findCitations } from "../../domain/citation.ts";
 import type { Verdict } from "../../domain/plan.ts";
 import type { ModelRequest } from "../../domain/model.ts";
 import { looksLike } from "./answer-kind.ts";
+import { renderLesson } from "./lesson.ts";
+import { lessonOfReport, lessonOfResearch } from "./lesson-of-task.ts";
 import { reportPathOf } from "./execute-report.ts";
 import { readPrompt } from "./prompt.ts";
 import { readQuestion, type AnswerKind } from "./question.ts";
@@ -35,11 +37,16 @@ export function judge(request: ModelRequest): Verdict {
     const unmet = evidence.body.split("\n").filter((line) => line.startsWith("unmet:"));
     return verdict("retry", `Not done yet: ${unmet.map((line) => line.slice("unmet:".length).trim()).join("; ")}`);
   }
-  if (reportPathOf(task?.body ?? "") !== undefined) return verdict("done", "The report is written.");
+  if (reportPathOf(task?.body ?? "") !== undefined)
+    return verdict("done", "The report is written.", { lesson: reportLesson(prompt.body("goal"), result) });
 
   const research = readResult(result);
   if (research === undefined) return verdict("done", "The task gave a result.");
-  const { criteria, lines, except, effort } = readResearchTask(task?.body ?? "");
+  const researchTask = readResearchTask(task?.body ?? "");
+  const { criteria, lines, except, effort } = researchTask;
+  const isBroad = attempt > 1 || research.isBroad === true;
+  const learned = lessonOfResearch(researchTask, research, prompt.body("trace"), isBroad);
+  const done = (reason: string) => verdict("done", reason, { lesson: renderLesson(learned) });
   // A task among others is split at once or not at all: what both cost is more than its share.
   const maySplit = effort === undefined || (effort.parts > 0 && attempt === 1);
   const isPart = lines !== undefined || except !== undefined;
@@ -48,23 +55,20 @@ export function judge(request: ModelRequest): Verdict {
       new_tasks: partsOf(task.body, research.unread),
     });
 
-  if (attempt > 1)
-    return verdict(
-      "done",
+  if (isBroad)
+    return done(
       isFound(research)
         ? "The broadened search found it."
         : "The broadened search found nothing that speaks to the question either.",
-      { lesson: lessonOf(research) },
     );
   // A part of a split was searched twice already: as a part of the whole, and by itself.
   if (isPart)
-    return verdict(
-      "done",
+    return done(
       isFound(research) ? "Lines that speak to the question are cited." : "These lines do not speak to the question.",
     );
   const missing = criteria ? missingCriteria(research) : missingEvidence(research);
   if (missing) return verdict("retry", missing);
-  return verdict("done", "Lines that speak to the question are cited.");
+  return done("Lines that speak to the question are cited.");
 }
 
 function isFound(research: ResearchResult): boolean {
@@ -128,10 +132,8 @@ function partsOf(taskText: string, unread: Unread): string[] {
       ];
 }
 
-function lessonOf(research: ResearchResult): string {
-  const facet = research.facets.find((each) => each.isFound);
-  const citation = findCitations(facet?.findings[0]?.citations ?? "")[0];
-  return facet && citation
-    ? `What "${facet.question.slice(0, 120)}" asks was found in ${citation.path} only by searching with fewer words.`
-    : "";
+/** Empty where nothing was cited. */
+function reportLesson(goal: string, result: string): string {
+  const lesson = lessonOfReport(goal, result);
+  return lesson.fruitful.length > 0 ? renderLesson(lesson) : "";
 }

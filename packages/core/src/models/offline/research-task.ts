@@ -73,6 +73,13 @@ export function isInScope(path: string, scope: readonly string[]): boolean {
   return scope.length === 0 || scope.some((each) => (isKind(each) ? fileKindOf(path) === each : path.startsWith(each)));
 }
 
+/** Where a task looks, as its result says it. */
+export function scopeText(task: ResearchTask): string {
+  const scope = task.scope.length > 0 ? task.scope.join(", ") : "all files";
+  if (task.except) return `${scope} without ${task.except}`;
+  return task.lines ? `${scope} lines ${task.lines.from}-${task.lines.to}` : scope;
+}
+
 /** What all paths of a scope begin with: how far a search can be narrowed. */
 export function scopePrefix(scope: readonly string[]): string {
   if (scope.length === 0 || scope.some(isKind)) return "";

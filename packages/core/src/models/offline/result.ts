@@ -37,10 +37,13 @@ export interface ResearchResult {
   readonly scope: string;
   readonly facets: readonly FacetResult[];
   readonly unread?: Unread;
+  /** It was searched for with fewer words in the first attempt already, so a second one has nothing else to try. */
+  readonly isBroad?: true;
 }
 
 export const notInDocuments = "Not in these documents";
 export const speaksAgainst = "speaks against:";
+const broadLine = "Searched with fewer words too.";
 const findingPattern = /^- (speaks against: )?(.+) \(match (\d\.\d\d)(?:: (.*))?\)$/;
 const unreadPattern = /^Too long for one task: `(.+)` has (\d+) lines; (\d+) places that match were not read\.$/;
 
@@ -55,6 +58,7 @@ export function renderResult(result: ResearchResult): string {
     lines.push(...facet.findings.map(renderFinding));
     if (facet.unknownWords.length > 0) lines.push(`No line holds: ${facet.unknownWords.join(", ")}`);
   }
+  if (result.isBroad) lines.push("", broadLine);
   if (result.unread)
     lines.push(
       "",
@@ -84,7 +88,8 @@ export function readResult(text: string): ResearchResult | undefined {
     const tooLong = unreadPattern.exec(line);
     if (tooLong) unread = { path: tooLong[1]!, lines: Number(tooLong[2]), places: Number(tooLong[3]) };
   }
-  return { scope, facets, ...(unread ? { unread } : {}) };
+  const isBroad = text.split("\n").includes(broadLine);
+  return { scope, facets, ...(unread ? { unread } : {}), ...(isBroad ? { isBroad } : {}) };
 }
 
 function readFinding(line: string): Finding[] {

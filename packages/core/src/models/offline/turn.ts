@@ -1,6 +1,8 @@
 import type { JsonObject } from "../../domain/json.ts";
 
+export interface Calls {
+  readonly calls: readonly { readonly name: string; readonly args: JsonObject }[];
+}
+
 /** What the offline model says in one turn: calls of tools, or its result. */
-export type Turn =
-  | { readonly calls: readonly { readonly name: string; readonly args: JsonObject }[] }
-  | { readonly text: string };
+export type Turn = Calls | { readonly text: string };

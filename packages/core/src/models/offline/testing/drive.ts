@@ -15,6 +15,9 @@ import type { ModelStep, Step, ToolStep } from "../../../domain/step.ts";
 import { decideReflection, subtaskKey, type Task } from "../../../domain/task.ts";
 import type { StoredWrite, ToolEffect, ToolOutcome, Workspace } from "../../../domain/tool.ts";
 import type { Provider } from "../../provider.ts";
+import type { DriveMemory } from "./memory.ts";
+
+export { createTestMemory } from "./memory.ts";
 
 export interface DriveParts {
   readonly provider: Provider;
@@ -28,6 +31,8 @@ export interface DriveParts {
     run(call: ToolCall): Promise<ToolOutcome>;
   };
   readonly session?: readonly SessionTurn[];
+  /** What goals before this one left; nothing is remembered without it. */
+  readonly memory?: DriveMemory;
 }
 
 export interface DrivenTask {
@@ -59,6 +64,10 @@ interface Live extends DrivenTask {
 /** Rounds of planning, and moves within one, before a goal counts as stuck. */
 const maxRounds = 12;
 const maxMoves = 40;
+/** As the workers recall them, and as much as they keep of a result and of an answer. */
+const similar = { plan: 6, execute: 5 } as const;
+const maxMemoryChars = 1200;
+const maxAnswerChars = 2000;
 
 export async function driveGoal(text: string, parts: DriveParts): Promise<DrivenGoal> {
   const goal = {
@@ -103,7 +112,7 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
       tools: parts.tools.specs(),
       session: parts.session ?? [],
       tasks: tasks.map((task) => ({ task: toTask(task), dependsOn: task.dependsOn, parentKey: task.parent })),
-      memories: [],
+      memories: (await parts.memory?.recall(text, similar.plan)) ?? [],
       trip: null,
     });
     const plan = planSchema.parse(JSON.parse((await ask(request)).message.text));
@@ -112,7 +121,10 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
       tools: new Set(parts.tools.specs().map((tool) => tool.name)),
       makesFiles: (name) => parts.tools.effectOf(name) === "stored" && name !== "write_note",
     });
-    if (checked.kind === "done") return ended("succeeded", checked.answer);
+    if (checked.kind === "done") {
+      parts.memory?.write("answer", `Question: ${text}\nAnswer: ${checked.answer.slice(0, maxAnswerChars)}`);
+      return ended("succeeded", checked.answer);
+    }
     if (checked.kind === "unsupported") return ended("unsupported", checked.why);
     if (checked.kind === "nothing") return ended("abandoned", checked.why);
     if (checked.kind === "invalid") throw new Error(`the offline model planned what cannot run: ${checked.why}`);
@@ -174,6 +186,8 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
     task.verdicts.push(verdict);
     task.result = result;
     const move = decideReflection(task, verdict, evidence.met);
+    if (move.to === "done") parts.memory?.write("task_result", `${task.text}\n${result}`.slice(0, maxMemoryChars));
+    if (verdict.lesson.trim()) parts.memory?.write("lesson", verdict.lesson.trim().slice(0, maxMemoryChars));
     if (move.to === "ready") Object.assign(task, { status: "pending", attempt: task.attempt + 1, hint: move.hint });
     else if (move.to === "split") split(task, move.subtasks);
     else task.status = move.to;
@@ -205,7 +219,8 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
 
   async function execute(task: Live): Promise<string> {
     const dependencies = tasks.filter((other) => task.dependsOn.includes(other.key)).map(toTask);
-    const first = executionParts(toTask(task), { goal, session: parts.session ?? [], dependencies, memories: [] });
+    const memories = (await parts.memory?.recall(task.text, similar.execute)) ?? [];
+    const first = executionParts(toTask(task), { goal, session: parts.session ?? [], dependencies, memories });
     const journal: Step[] = [];
     for (let moves = 0; moves < maxMoves; moves += 1) {
       const move = nextExecutionMove({
@@ -234,7 +249,11 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
           const outcome = await parts.tools.run(call);
           if (outcome.ok && outcome.writes) {
             parts.workspace.apply(outcome.writes);
-            for (const write of outcome.writes) if (write.kind === "note") task.notes.push(write.text);
+            for (const write of outcome.writes)
+              if (write.kind === "note") {
+                task.notes.push(write.text);
+                parts.memory?.write("note", write.text);
+              }
           }
           steps += 1;
           made.push({
