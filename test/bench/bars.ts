@@ -76,6 +76,14 @@ const asks: readonly Ask[] = [
     "lower",
     1024,
   ),
+  plain("recall: tool calls saved, %, median", (read) => read("recall/saved_percent/own"), "higher", 30),
+  plain(
+    "recall: the same by an unrelated goal's lessons, most",
+    (read) => read("recall/most_saved_swapped"),
+    "lower",
+    5,
+  ),
+  plain("recall: citations that do not hold", (read) => read("recall/broken_citations"), "lower", 0),
 ];
 
 export function judge(figures: readonly Figure[]): readonly Bar[] {

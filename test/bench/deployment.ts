@@ -119,14 +119,17 @@ export async function deploy(options: DeploymentOptions): Promise<Deployment> {
   }
 }
 
-/** The smallest size: PGlite and the queue in one process. */
-export async function deployEmbedded(options: Omit<DeploymentOptions, "servers" | "executors">): Promise<Deployment> {
+/** The smallest size: PGlite and the queue in one process. @param answers the model of the bench, or the offline one */
+export async function deployEmbedded(
+  options: Omit<DeploymentOptions, "servers" | "executors">,
+  answers: "bench" | "offline" = "bench",
+): Promise<Deployment> {
   const folder = makeFolder();
   const apiKey = `ol_${randomBytes(24).toString("base64url")}`;
   const child = await startProcess({
     name: "embedded-1",
     main: "test/bench/worker.ts",
-    args: ["embedded"],
+    args: [answers === "bench" ? "embedded" : "offline"],
     env: baseEnv(folder, apiKey, options),
     folder,
     nodeFlags: profileFlags(options, "embedded-1"),

@@ -1,6 +1,7 @@
 /**
  * node test/bench/worker.ts planner|executor|reflector|embedded: the service as its own main runs it, but for who answers
- * where no key is set. `OUTERLOOP_BENCH_DELAY_MS` is how long a model call takes.
+ * where no key is set. `OUTERLOOP_BENCH_DELAY_MS` is how long a model call takes. `offline` is `embedded` with the model
+ * that answers there otherwise.
  */
 import { readConfig, runService, stopSignal } from "@outerloop/core";
 import { createBenchProvider } from "./provider.ts";
@@ -20,15 +21,18 @@ switch (name) {
     await runService({ ...(await import("@outerloop/reflector")).reflectorService, offline });
     break;
   case "embedded":
-    await runEmbedded();
+    await runEmbedded({ offline });
+    break;
+  case "offline":
+    await runEmbedded({});
     break;
   default:
     throw new Error(`no service is called ${name}`);
 }
 
-async function runEmbedded(): Promise<void> {
+async function runEmbedded(answering: { readonly offline?: typeof offline }): Promise<void> {
   const { startEmbedded } = await import("@outerloop/embedded");
-  const server = await startEmbedded(readConfig(), { offline, fallbackPort: false });
+  const server = await startEmbedded(readConfig(), { ...answering, fallbackPort: false });
   const stopped = stopSignal();
   server.runtime.log.info({ event: "ready", url: server.url });
   await stopped;

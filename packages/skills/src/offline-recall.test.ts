@@ -84,6 +84,15 @@ test("lessons hold no words of the documents, so no answer can be made from them
   for (const { quote } of findCitations(answer)) expect(written.some(({ text }) => text.includes(quote))).toBe(false);
 });
 
+test("without its lessons the rest of what a goal left, its results and its answer, saves nothing", async () => {
+  const [first, second] = pairs[0];
+  const { memory } = await research(first);
+  const rest = createTestMemory(memory.entries().filter((entry) => entry.kind !== "lesson"));
+  const [without, within] = [await research(second), await research(second, rest)];
+  expect(rest.entries().length).toBeGreaterThan(10);
+  expect(within.calls.length).toBe(without.calls.length);
+});
+
 test("lessons of an unrelated goal change nothing", async () => {
   const [, second] = pairs[1];
   const { memory } = await research(pairs[0][0]);

@@ -5,6 +5,7 @@ import { goal } from "./goal.ts";
 import { history } from "./history.ts";
 import { idle } from "./idle.ts";
 import { ingest } from "./ingest.ts";
+import { recall } from "./recall.ts";
 import { recover } from "./recover.ts";
 import { scale } from "./scale.ts";
 import { slow } from "./slow.ts";
@@ -19,6 +20,7 @@ export const scenarios = {
   ingest,
   recover,
   idle,
+  recall,
   history,
 } as const satisfies Readonly<Record<string, Scenario>>;
 export type ScenarioName = keyof typeof scenarios;
