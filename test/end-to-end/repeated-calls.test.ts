@@ -153,8 +153,8 @@ describe("a call that may have happened", () => {
       plan: (round) => (round < 3 ? task("sink_mail") : done("told")),
       execute: callThenTell("sink_mail", "bill"),
     });
-    // A plan, a model call and the mail: nothing is left for the call that would read its result.
-    const id = await post({ steps: 3 });
+    // Intake, a plan, a model call and the mail: nothing is left for the call that would read its result.
+    const id = await post({ steps: 4 });
     await until(id, "task.waiting");
     await deployment.client.approvals.decide((await open(id))[0]!.id, { decision: "approve" });
     expect((await ended(id)).reason).toBe("step_budget");

@@ -12,6 +12,7 @@ import type { Context, GlobalOptions } from "./context.ts";
 
 /** A stream that says nothing for this long has told what has happened so far. */
 const quietMs = 300;
+const firstEventMs = 10_000;
 
 export function addShow(program: Command, context: Context): void {
   program
@@ -47,12 +48,14 @@ async function showGoal(context: Context, client: Client, id: string, flags: Glo
 async function eventsSoFar(client: Client, goal: GoalResource): Promise<readonly EventResource[]> {
   if (hasGoalEnded(goal.status)) return allItems(client.goals.watch(goal.id));
   const quiet = new AbortController();
-  const timer = setTimeout(() => quiet.abort(), quietMs);
+  // Every goal has a first event, so a server that is busy is waited for.
+  let timer = setTimeout(() => quiet.abort(), firstEventMs);
   const events: EventResource[] = [];
   try {
     for await (const event of client.goals.watch(goal.id, { signal: quiet.signal })) {
       events.push(event);
-      timer.refresh();
+      clearTimeout(timer);
+      timer = setTimeout(() => quiet.abort(), quietMs);
     }
   } catch (thrown) {
     if (!quiet.signal.aborted) throw thrown;
