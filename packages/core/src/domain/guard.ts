@@ -73,7 +73,7 @@ export type GuardMove =
   | { readonly action: "asked" }
   | { readonly action: "failed" };
 
-/** As far as two texts may differ and still ask for the same: both the share of their words, and no name or number among the rest. */
+/** As far as two texts may differ and still ask for the same: the share of what they say that they share (Dice), and no name or number among the rest. */
 const sameShare = 0.8;
 /** From this weight on a word is a name, a number or a rare one: another one makes another task. */
 const tellingWeight = 1;
@@ -84,12 +84,17 @@ export function asksTheSame(a: string, b: string, keyWords: KeyWords): boolean {
   const [left, right] = [keyWords(a), keyWords(b)];
   if (left.size === 0 || right.size === 0) return a.trim() === b.trim();
   let shared = 0;
+  let whole = 0;
   for (const [word, weight] of left) {
-    if (right.has(word)) shared += 1;
+    whole += weight;
+    if (right.has(word)) shared += weight;
     else if (weight >= tellingWeight) return false;
   }
-  for (const [word, weight] of right) if (!left.has(word) && weight >= tellingWeight) return false;
-  return (2 * shared) / (left.size + right.size) >= sameShare;
+  for (const [word, weight] of right) {
+    whole += weight;
+    if (!left.has(word) && weight >= tellingWeight) return false;
+  }
+  return (2 * shared) / whole >= sameShare;
 }
 
 export function findThrash(

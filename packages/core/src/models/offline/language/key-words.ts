@@ -7,7 +7,7 @@ import { wordsOf } from "./words.ts";
 const taskWords = new Set(
   `again analyse analyz answer ask assess carefully check collect compare complete compose consult create data deliver describe detail determine
   discover do document draft evaluate examine explore fetch file final find finish fix gather get give goal identify information inspect investigate
-  item know list look make need new next note obtain once output page plan prepare produce provide read recommend record report research result
+  further item know list look make more need new next note obtain once output page plan prepare produce provide read recommend record report research result
   retrieve review save search section see show start step store study summar summari summariz task tell text thoroughly tool update verify work
   write writ`
     .split(/\s+/)

@@ -1,0 +1,57 @@
+import { expect, test } from "vitest";
+import { askedFiles, claimedFiles, claimedSending, deniesFile, namedFiles } from "./claims.ts";
+
+test.each([
+  ["Write the findings to report.md", ["report.md"]],
+  ["Create report.md from notes.md and data.csv.", ["report.md"]],
+  ["Write a summary of notes.md to summary.md", ["summary.md"]],
+  ["Update the table in report.md", ["report.md"]],
+  ["Add the numbers from data.csv to report.md", ["report.md"]],
+  ["Write a short report (report.md) on Node.js", ["report.md"]],
+  ["Summarise data.csv into out.md.", ["out.md"]],
+  ["Append the section on B to out/report.md, then read it.", ["out/report.md"]],
+  ["Save as `a/b.json`", ["a/b.json"]],
+  ["Write report.md: one section for each of a.txt, b.txt", ["report.md"]],
+  ["Write a.md and b.md", ["a.md", "b.md"]],
+  ["Schreibe den Bericht nach bericht.md", ["bericht.md"]],
+  ["Escribe el informe en informe.md", ["informe.md"]],
+  ["Write a review of the file notes.md", []],
+  ["Read config.yaml and list its keys", []],
+  ["Compare a.md to b.md", []],
+  ["Do not write to x.md", []],
+  ["Research X and write me a report", []],
+  ["Write it in Node.js", []],
+])("%s asks for %j", (text, files) => expect(askedFiles(text)).toEqual(files));
+
+test.each([
+  ["I have written the report to report.md.", "report.md", true],
+  ["I've just saved everything as out/a.json!", "out/a.json", true],
+  ["The file report.md has been created.", "report.md", false],
+  ["| report.md | ✅ written |", "report.md", false],
+  ['{"file":"report.md","status":"written"}', "report.md", false],
+  ["Saved: report.md", "report.md", false],
+  ["Ich habe den Bericht in bericht.md geschrieben.", "bericht.md", false],
+  ["He creado el archivo informe.md.", "informe.md", true],
+])("%s claims %s", (text, path, byMe) => expect(claimedFiles(text)).toEqual([{ path, byMe }]));
+
+test.each([
+  "There is no foo.txt.",
+  "Cargo.toml was updated upstream.",
+  "It would be saved to x.md",
+  "report.md could not be written.",
+  'docs/a.md:3 "was written in Go"',
+  "It runs on Node.js and was written in 2020.",
+])("%s claims no file", (text) => expect(claimedFiles(text)).toEqual([]));
+
+test("sending is claimed by who did it or by what was sent, not by what others do", () => {
+  expect(claimedSending("I sent the email to Bob.")).toContain("I sent");
+  expect(claimedSending("Done. The invitation has been sent to all.")).toContain("invitation");
+  expect(claimedSending("I could not send it.")).toBeNull();
+  expect(claimedSending("Emails are sent by the server at night.")).toBeNull();
+});
+
+test("files are named by their ending, citations and hosts are not files", () => {
+  expect(namedFiles("See a.md, src/b.ts and a.md at example.com; v1.2.md?")).toEqual(["a.md", "src/b.ts", "v1.2.md"]);
+  expect(deniesFile("There is no a.md here. b.md is fine.", "a.md")).toBe(true);
+  expect(deniesFile("There is no a.md here. b.md is fine.", "b.md")).toBe(false);
+});
