@@ -1,9 +1,9 @@
 /** The plain log of a run: what to print when an event comes and nothing can be redrawn. */
 import type { EventResource } from "@outerloop/core/domain";
-import { printableBlock, printableLine } from "../text/printable.ts";
+import { printableLine } from "../text/printable.ts";
 import { formatCount, formatDuration, formatUsd, plural } from "../text/quantities.ts";
 import { truncate } from "../text/width.ts";
-import { readEventData, awayWords, waitWords, type EventData, type GoalView } from "./goal-view.ts";
+import { awayWords, guardWords, questionWords, readEventData, waitWords, type GoalView } from "./goal-view.ts";
 import { afterKeys, taskTitle } from "./task-words.ts";
 
 const maxTextChars = 100;
@@ -52,13 +52,15 @@ export function eventLines(view: GoalView, event: EventResource): readonly strin
           : [`  deliverable: ${truncate(printableLine(data.deliverable), maxTextChars)}`]),
       ];
     case "goal.asked":
-      return askedLines(data);
+      return view.question === null
+        ? []
+        : ["it asks you:", ...questionWords(view.question).map((line) => `  ${printableLine(line)}`)];
     case "goal.answered":
       return [
         `${data.by === "" ? "nobody answered, taken" : `answered by ${printableLine(data.by)}`}: ${truncate(printableLine(data.answer), maxTextChars)}`,
       ];
     case "goal.guarded":
-      return [guardLine(data)];
+      return [`guard: ${printableLine(guardWords(data))}`];
     case "goal.paused":
       return ["paused"];
     case "goal.resumed":
@@ -82,33 +84,6 @@ export function eventLines(view: GoalView, event: EventResource): readonly strin
     case "memory.written":
       return [];
   }
-}
-
-function askedLines(data: EventData): readonly string[] {
-  return [
-    "it asks you:",
-    ...printableBlock(data.text)
-      .split("\n")
-      .map((line) => `  ${line}`),
-    `  Answer: npx outerloop answer GOAL "…"   (else, from ${data.deadline_at.slice(0, 16).replace("T", " ")} UTC: ${truncate(printableLine(data.default), maxTextChars)})`,
-  ];
-}
-
-const guardWords: Readonly<Record<string, string>> = {
-  thrash: "it plans in circles",
-  drift: "it drifts from the goal",
-  stall: "it gets nothing finished",
-};
-const actionWords: Readonly<Record<string, string>> = {
-  reanchored: "told to go back to the goal",
-  asked: "its submitter is asked",
-  failed: "stopped",
-};
-
-/** `guard: it plans in circles, told to go back to the goal` */
-export function guardLine(data: EventData): string {
-  const what = guardWords[data.guard] ?? data.guard;
-  return `guard: ${printableLine(what)}, ${printableLine(actionWords[data.action] ?? data.action)}`;
 }
 
 /** `80 of 100 steps used` */

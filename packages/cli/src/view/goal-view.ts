@@ -70,9 +70,29 @@ export interface GoalView {
   readonly steps: number;
   /** Names of the models that were asked, `provider/model`. */
   readonly models: readonly string[];
+  /** What it waits for its submitter to answer. */
+  readonly question: QuestionView | null;
+  /** What a guard on plans found last, until the next plan stands. */
+  readonly guard: string | null;
 }
 
-export const emptyGoalView: GoalView = { status: "queued", lastSeq: 0, rounds: [], tasks: [], steps: 0, models: [] };
+export interface QuestionView {
+  readonly text: string;
+  /** What is taken where nobody answers by then. */
+  readonly assumed: string;
+  readonly deadlineAt: string;
+}
+
+export const emptyGoalView: GoalView = {
+  status: "queued",
+  lastSeq: 0,
+  rounds: [],
+  tasks: [],
+  steps: 0,
+  models: [],
+  question: null,
+  guard: null,
+};
 
 const waitSchema = z.object({
   id: z.string().catch(""),
@@ -144,12 +164,17 @@ export function seeEvent(view: GoalView, event: EventResource): GoalView {
       return {
         ...next,
         status: "running",
+        guard: null,
         rounds: [...next.rounds, { round: data.round || next.rounds.length + 1, taskIds: [] }],
       };
     case "goal.asked":
-      return { ...next, status: "waiting" };
+      return {
+        ...next,
+        status: "waiting",
+        question: { text: data.text, assumed: data.default, deadlineAt: data.deadline_at },
+      };
     case "goal.answered":
-      return { ...next, status: next.rounds.length === 0 ? "planning" : "running" };
+      return { ...next, status: next.rounds.length === 0 ? "planning" : "running", question: null };
     case "goal.paused":
       return { ...next, status: "paused" };
     case "goal.resumed":
@@ -214,8 +239,9 @@ export function seeEvent(view: GoalView, event: EventResource): GoalView {
         ),
         steps: next.steps + 1,
       };
-    case "goal.understood":
     case "goal.guarded":
+      return { ...next, guard: guardWords(data) };
+    case "goal.understood":
     case "approval.requested":
     case "approval.decided":
     case "memory.written":
@@ -246,6 +272,31 @@ function addTask(view: GoalView, id: string, data: EventData): GoalView {
 /** What answers a call is at work again; it says so itself when it goes on waiting. */
 function awake(task: TaskView): TaskView {
   return task.status === "waiting" ? { ...task, status: "running", reason: null } : task;
+}
+
+const guardFindings: Readonly<Record<string, string>> = {
+  thrash: "it plans in circles",
+  drift: "it drifts from the goal",
+  stall: "it gets nothing finished",
+};
+const guardActions: Readonly<Record<string, string>> = {
+  reanchored: "told to go back to the goal",
+  asked: "its submitter is asked",
+  failed: "stopped",
+};
+
+/** `it plans in circles, told to go back to the goal` */
+export function guardWords(data: Pick<EventData, "guard" | "action">): string {
+  return `${guardFindings[data.guard] ?? data.guard}, ${guardActions[data.action] ?? data.action}`;
+}
+
+/** What a goal asks, and what to type. */
+export function questionWords({ text, assumed, deadlineAt }: QuestionView, goal = "GOAL"): readonly string[] {
+  const until = deadlineAt.slice(0, 16).replace("T", " ");
+  return [
+    ...text.split("\n"),
+    `Answer: npx outerloop answer ${goal} "…" (else, from ${until} UTC: ${assumed.replaceAll("\n", "; ")})`,
+  ];
 }
 
 /** What a task waits for, and what to type where it is a person. */

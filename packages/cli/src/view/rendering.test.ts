@@ -48,8 +48,32 @@ describe("the tree", () => {
     ]);
   });
 
+  test("shows a question and what to type whatever is folded away, until it is answered; and what a guard found, until the next plan", () => {
+    const asked = numbered([
+      ["goal.planned", null, { round: 1, tasks: ["t1"] }],
+      ["task.created", "t1", { text: "look" }],
+      ["goal.guarded", null, { guard: "thrash", action: "asked", why: "…" }],
+      ["goal.asked", null, { text: "Go on?", default: "stop", deadline_at: "2026-03-02T12:00:00.000Z" }],
+    ]);
+    const question = [
+      "guard: it plans in circles, its submitter is asked",
+      "It asks you:",
+      "  Go on?",
+      '  Answer: npx outerloop answer GOAL "…" (else, from 2026-03-02 12:00 UTC: stop)',
+    ];
+    expect(tree(asked)).toEqual(["plan  1 task", " └ t1 look", ...question]);
+    expect(tree(asked, 100, 4)).toHaveLength(4);
+    const answered = numbered([["goal.answered", null, { answer: "go on", by: "Ann" }]]);
+    expect(tree([...asked, ...answered])).toEqual(["plan  1 task", " └ t1 look", question[0]]);
+    const planned = numbered([["goal.planned", null, { round: 2, tasks: [] }]]);
+    expect(tree([...asked, ...answered, ...planned])).toEqual(["plan  1 task", " └ t1 look"]);
+  });
+
   test("is never wider or higher than the terminal, at any point of a run", () => {
-    const events = sampleEvents();
+    const events = [
+      ...sampleEvents(),
+      ...numbered([["goal.asked", null, { text: "Which one of all these, and why?", default: "the first" }]]),
+    ];
     for (let seen = 0; seen <= events.length; seen += 1) {
       for (const [width, height] of [
         [200, 50],

@@ -6,11 +6,12 @@ import { printableBlock, printableJson, printableLine } from "../text/printable.
 import type { Style } from "../text/style.ts";
 import { truncate, widthOf } from "../text/width.ts";
 import { wrapText } from "../text/wrap.ts";
-import { guardLine } from "./event-lines.ts";
 import { answerLines, outcomeLine, reasonLines } from "./ending-lines.ts";
 import { fileLines } from "./file-lines.ts";
 import {
   emptyGoalView,
+  guardWords,
+  questionWords,
   readEventData,
   seeEvent,
   shownStatus,
@@ -148,8 +149,11 @@ function intakeLines(story: Story, width: number, style: Style): string[] {
     ...(goal.question === null
       ? []
       : [
-          ...named("asks", [goal.question.text], width, style),
-          `  ${style.faint(`npx outerloop answer ${story.shortId} "…"   (else, from ${goal.question.deadline_at.slice(0, 16).replace("T", " ")} UTC: ${printableLine(goal.question.default)})`)}`,
+          `  ${style.busy("asks you")}`,
+          ...questionWords(
+            { text: goal.question.text, assumed: goal.question.default, deadlineAt: goal.question.deadline_at },
+            story.shortId,
+          ).flatMap((line) => wrapText(printableLine(line), width, "    ")),
         ]),
   ];
 }
@@ -169,7 +173,7 @@ function guardLines({ events }: Story, index: number, width: number): string[] {
     .filter((event) => event.type === "goal.guarded")
     .flatMap((event) => {
       const data = readEventData(event);
-      return wrapText(`${guardLine(data)}: ${printableLine(data.why)}`, width, "  ");
+      return wrapText(`guard: ${printableLine(guardWords(data))}: ${printableLine(data.why)}`, width, "  ");
     });
 }
 

@@ -1,8 +1,10 @@
 /** The live tree laid out in columns: never wider than the terminal, and never higher where a height is given. */
 import { plural } from "../text/quantities.ts";
 import type { Style } from "../text/style.ts";
+import { printableLine } from "../text/printable.ts";
 import { padEnd, truncate, widthOf } from "../text/width.ts";
-import type { GoalView } from "./goal-view.ts";
+import { wrapText } from "../text/wrap.ts";
+import { questionWords, type GoalView } from "./goal-view.ts";
 import { statusText, treeRounds, type TreeRound, type TreeRow } from "./tree-rows.ts";
 
 export interface TreeSize {
@@ -29,7 +31,20 @@ export function treeLines(view: GoalView, size: TreeSize, style: Style): string[
           : rowLine(each, layout, style),
     );
   };
-  return lines(fit(rounds, size.height ?? Number.POSITIVE_INFINITY));
+  const height = size.height ?? Number.POSITIVE_INFINITY;
+  const asides = height < 2 ? [] : asideLines(view, { ...size, height }, style).slice(0, height - 1);
+  return [...lines(fit(rounds, height - asides.length)), ...asides];
+}
+
+/** What a person must see whatever else is folded away: a question, and what the guards found. */
+function asideLines(view: GoalView, { width, height = Number.POSITIVE_INFINITY }: TreeSize, style: Style): string[] {
+  const guard = view.guard === null ? [] : [style.busy(truncate(`guard: ${printableLine(view.guard)}`, width))];
+  if (view.question === null) return guard;
+  const asked = questionWords(view.question).flatMap((line) => wrapText(printableLine(line), width, "  "));
+  // The last line says what to type.
+  const room = Math.max(2, Math.floor(height / 2));
+  const shown = asked.length <= room ? asked : [...asked.slice(0, room - 1), asked.at(-1)!];
+  return [...guard, style.busy("It asks you:"), ...shown];
 }
 
 type Shown = TreeRow | { readonly title: string } | { readonly note: string };
