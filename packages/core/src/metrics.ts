@@ -20,6 +20,8 @@ export interface Metrics {
   readonly isolatedRuns: Counter<"stage" | "outcome">;
   readonly poison: Counter<"stage">;
   readonly webhookDeliveries: Counter<"source" | "outcome">;
+  readonly verdicts: Counter<"verdict" | "by">;
+  readonly guards: Counter<"guard" | "action">;
 }
 
 export function createMetrics(): Metrics {
@@ -117,6 +119,18 @@ export function createMetrics(): Metrics {
       name: "outerloop_poison_found_total",
       help: "Tasks and plans that were failed because they end the process that runs them",
       labelNames: ["stage"],
+      registers,
+    }),
+    verdicts: new Counter({
+      name: "outerloop_verdicts_total",
+      help: "Verdicts on results of tasks, and whether the evidence alone or a model gave them",
+      labelNames: ["verdict", "by"],
+      registers,
+    }),
+    guards: new Counter({
+      name: "outerloop_guards_total",
+      help: "What the guards on plans found (thrash, drift, stall), and what followed",
+      labelNames: ["guard", "action"],
       registers,
     }),
     webhookDeliveries: new Counter({

@@ -1,5 +1,5 @@
 /** What a goal says when it ends without a plan's final answer: put together from what is done, without a model (DESIGN §6). */
-import type { TaskInGoal } from "@outerloop/core";
+import type { BudgetReason, ClaimedGoal, TaskInGoal } from "@outerloop/core";
 
 const maxResultChars = 1500;
 
@@ -32,3 +32,21 @@ const whyOpen = ({ reason, status }: TaskInGoal["task"]) =>
   reason === "goal_ended" ? "cut off by a budget" : (reason ?? status);
 
 const firstLine = (text: string) => text.split("\n")[0] ?? "";
+
+/** For people: whose budget it is, and what helps. */
+export function describeExhausted(
+  reason: BudgetReason,
+  row: Pick<ClaimedGoal["row"], "exhausted_period" | "cost_unknown">,
+): string {
+  const budget = reason.replace("_", " ");
+  if (reason === "cost_budget" && row.cost_unknown)
+    return "The price of its model is not known, so a budget in money cannot be kept.";
+  switch (row.exhausted_period) {
+    case null:
+      return `The goal's ${budget} is spent.`;
+    case "total":
+      return `The tenant's ${budget} is spent. The goal can be resumed when an admin has raised it.`;
+    default:
+      return `The tenant's ${budget} of this ${row.exhausted_period} is spent. The goal can be resumed when the next ${row.exhausted_period} has begun or an admin has raised it.`;
+  }
+}

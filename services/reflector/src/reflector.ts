@@ -274,6 +274,8 @@ class Reflection {
       ],
     });
     if (committed.outcome !== "won") return stale;
+    const by = journal.steps === undefined ? "evidence" : "model";
+    this.#runtime.metrics.verdicts.inc({ verdict: verdict.status, by });
     return move.to === "abandoned"
       ? { outcome: "failed", failure: `${task.key} abandoned: ${move.reason}` }
       : { outcome: "moved", failure: null };

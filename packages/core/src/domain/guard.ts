@@ -26,13 +26,15 @@ export interface GuardCounts {
   readonly drift: number;
   /** Plans in a row after which nothing was finished. */
   readonly stall: number;
+  /** The round of planning for which that was counted last. */
+  readonly stallRound: number;
   /** What a person has let through once. */
   readonly excused: readonly GuardName[];
   /** Answers to questions that were acted on. */
   readonly heard: number;
 }
 
-export const noGuardCounts: GuardCounts = { thrash: 0, drift: 0, stall: 0, excused: [], heard: 0 };
+export const noGuardCounts: GuardCounts = { thrash: 0, drift: 0, stall: 0, stallRound: 0, excused: [], heard: 0 };
 
 export interface GuardLimits {
   /** Strikes in a row of thrash or drift after which sending back has not helped. */
@@ -163,9 +165,8 @@ function hasToDoWith(words: ReadonlyMap<string, number>, about: ReadonlyMap<stri
   return whole === 0 || shared >= tellingWeight || shared >= whole / 3;
 }
 
-/** What follows from strikes in a row, the newest included. */
-export function moveOf(strikes: number, limit: number, mayAsk: boolean): GuardMove {
-  if (strikes < limit) return { action: "reanchored" };
+/** What follows where telling the planner has not helped. */
+export function moveOf(mayAsk: boolean): GuardMove {
   return { action: mayAsk ? "asked" : "failed" };
 }
 
