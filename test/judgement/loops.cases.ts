@@ -136,7 +136,9 @@ function loopTests(house: () => House): void {
         expect(ran.length, tell(run)).toBeLessThanOrEqual(most);
       }
       for (const event of eventsOf(run, "task.retried")) expect(event.data["hint"], tell(run)).toContain(hint);
-      expect(run.views.some((view) => view.stage === "verdict")).toBe(false);
+      // Only where its calls were used up every time a model is asked, once: it may be too big, and be split.
+      const asked = run.views.filter((view) => view.stage === "verdict");
+      expect(asked.length, tell(run)).toBe(hint === "10" ? 1 : 0);
       expectEnd(run, "abandoned", null);
     }, 120_000);
 

@@ -2,11 +2,13 @@
 import {
   checkGoal,
   createWorkspace,
-  goalPaths,
+  goalNeeds,
+  type EndedTask,
   type EvidenceCheck,
   type Goal,
   type GoalRow,
   type Store,
+  type TaskInGoal,
 } from "@outerloop/core";
 
 /** A contract asks for one of them; more is not looked through. */
@@ -20,16 +22,16 @@ export async function checkGoalEvidence(
   goal: Goal,
   row: GoalRow,
   answer: string,
+  tasks: readonly TaskInGoal[],
 ): Promise<EvidenceCheck> {
-  const paths = goalPaths(goal, answer);
-  const contract = goal.intake?.evidence ?? [];
+  const needs = goalNeeds(goal, answer);
   const workspace = createWorkspace(store, goal.id);
   const [files, writers, succeeded, reachedOut, notes] = await Promise.all([
-    Promise.all(paths.map(async (path) => [path, await workspace.read(path)] as const)),
-    store.listWriters(goal.id, paths),
-    contract.some((item) => "tool" in item) ? store.listSucceeded(row, null) : [],
-    store.listReachedOut(goal.id, null),
-    contract.some((item) => "note" in item) ? store.listNotes(goal.id, maxNotes) : [],
+    Promise.all(needs.paths.map(async (path) => [path, await workspace.read(path)] as const)),
+    needs.writers ? store.listWriters(goal.id) : new Map<string, readonly string[]>(),
+    needs.tools ? store.listSucceeded(row, null) : [],
+    needs.reachedOut ? store.listReachedOut(goal.id, null) : [],
+    needs.notes ? store.listNotes(goal.id, maxNotes) : [],
   ]);
   const decoder = new TextDecoder();
   const lines = new Map(
@@ -37,11 +39,19 @@ export async function checkGoalEvidence(
       bytes === undefined ? [] : [[path, decoder.decode(bytes).split(/\r?\n/)] as const],
     ),
   );
-  return checkGoal(goal, answer, {
-    lines: (path) => lines.get(path),
-    writersOf: (path) => writers.get(path) ?? [],
+  const facts = {
+    lines: (path: string) => lines.get(path),
+    writersOf: (path: string) => writers.get(path) ?? [],
+    wroteFile: writers.size > 0,
     reachedOut: new Set(reachedOut),
     succeeded: new Set(succeeded),
     notes,
+  };
+  const ended = tasks.flatMap(({ task: { key, text, status, reason } }): EndedTask[] => {
+    if (status === "done") return [{ key, text, outcome: "done" }];
+    // What a budget cut off was to be planned again, or was not needed.
+    const isVain = status === "failed" || status === "abandoned" || (status === "cancelled" && reason !== "goal_ended");
+    return isVain ? [{ key, text, outcome: "nothing" }] : [];
   });
+  return checkGoal(goal, answer, facts, ended);
 }

@@ -46,6 +46,15 @@ export class PlanClaim {
     this.held = claimed.held;
   }
 
+  #kept(stage: "intake" | "plan"): readonly ModelStep[] {
+    return this.claimed.steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === stage);
+  }
+
+  /** Behind what was journaled of this round. */
+  nextSeq(stage: "intake" | "plan"): number {
+    return 1 + Math.max(0, ...this.#kept(stage).map((step) => step.seq));
+  }
+
   /** @param attempt of the journal: 0 for intake, else the round */
   converse<Value>(
     request: ModelRequest,
@@ -53,13 +62,14 @@ export class PlanClaim {
     stage: "intake" | "plan",
     attempt: number,
   ): Conversation<Value> {
+    const { since } = this.guards;
     return new Conversation({
       runtime: this.runtime,
       request,
       schema,
       attempt,
-      seq: 1,
-      kept: this.claimed.steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === stage),
+      seq: stage === "plan" && since.round === this.goal.planRound ? since.seq : 1,
+      kept: this.#kept(stage),
       task: null,
       price: this.runtime.models.price(stage),
       held: () => this.held,

@@ -5,6 +5,7 @@
 import {
   checkPlan,
   guardReasons,
+  hasTaskEnded,
   hearAnswers,
   judgePlan,
   makesFiles,
@@ -65,7 +66,9 @@ export class Planning {
 
     const { counts, stopped } = hearAnswers(claim.guards, claim.goal.clarifications);
     if (stopped !== null) return this.#endStopped(stopped.guard, stopped.answer);
-    claim.guards = counts;
+    // What was planned before the answer is history: the round begins anew behind it.
+    const isAnswered = counts.heard > claim.guards.heard;
+    claim.guards = isAnswered ? { ...counts, since: { round: row.plan_round, seq: claim.nextSeq("plan") } } : counts;
 
     const material = await readMaterial(claim.runtime, claim.claimed, claim.lost);
     try {
@@ -130,6 +133,15 @@ export class Planning {
 
   /** Commits what a plan says. Not done means that the model is asked again with `why`. */
   async #settle(checked: CheckedPlan, journal: GoalChange, material: Material, isLast: boolean): Promise<Settled> {
+    const { tasks } = this.#claim.claimed;
+    // It has not seen what comes of work that is under way, which may have ended since: it is asked again when all has.
+    if (
+      (checked.kind === "done" || checked.kind === "nothing") &&
+      tasks.some(({ task }) => !hasTaskEnded(task.status))
+    ) {
+      await this.#claim.commitPlan(journal, []);
+      return { done: true, failure: null };
+    }
     switch (checked.kind) {
       case "tasks":
         return this.#takePlan(checked.tasks, journal, material, isLast);
@@ -205,7 +217,7 @@ export class Planning {
     const { goal, claimed, runtime } = this.#claim;
     const [citations, evidence] = await Promise.all([
       checkGoalCitations(runtime.store, claimed.row, answer),
-      checkGoalEvidence(runtime.store, goal, claimed.row, answer),
+      checkGoalEvidence(runtime.store, goal, claimed.row, answer, claimed.tasks),
     ]);
     const broken = citations.broken.filter((each) => each.inAnswer);
     if (!evidence.met) {

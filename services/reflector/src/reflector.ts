@@ -4,17 +4,18 @@
  */
 import {
   checkEvidence,
-  claimsSending,
   composeLesson,
   Conversation,
   createWorkspace,
   decideReflection,
-  evidencePaths,
+  evidenceNeeds,
   failpoint,
   isShownByEvidence,
   makesFiles,
+  maxAttempts,
   maxSplitDepth,
   OuterloopError,
+  ranOutOfCalls,
   reflectRequest,
   settleBilled,
   shareEvidence,
@@ -148,9 +149,7 @@ class Reflection {
     const evidence = await this.#checkEvidence(trace);
     let judged: Judged | null;
     try {
-      judged = evidence.met
-        ? (this.#judgeByEvidence() ?? (await this.#askModel(trace, evidence)))
-        : { verdict: verdictOnMissingEvidence(evidence), journal: {} };
+      judged = this.#judgeByEvidence(evidence) ?? (await this.#askModel(trace, evidence));
     } catch (thrown) {
       if (this.#lost.aborted) throw thrown;
       return this.#modelFailed(thrown);
@@ -165,14 +164,12 @@ class Reflection {
     const { store } = this.#runtime;
     const result = task.result ?? "";
     const workspace = createWorkspace(store, task.goalId);
-    const paths = evidencePaths(task, result);
     const effectOf = (name: string) => this.#registry.get(name)?.effect;
-    const mayHaveSent =
-      claimsSending(result) || task.evidence.some((item) => "tool" in item && effectOf(item.tool) === "external");
+    const needs = evidenceNeeds(task, result, effectOf);
     const [files, writers, reachedOut, ofParts] = await Promise.all([
-      Promise.all(paths.map(async (path) => [path, await workspace.read(path)] as const)),
-      store.listWriters(task.goalId, paths),
-      mayHaveSent ? store.listReachedOut(task.goalId, task.rootId) : [],
+      Promise.all(needs.paths.map(async (path) => [path, await workspace.read(path)] as const)),
+      needs.writers ? store.listWriters(task.goalId) : new Map<string, readonly string[]>(),
+      needs.reachedOut ? store.listReachedOut(task.goalId, task.rootId) : [],
       // What the whole was to call, any of its parts may have called.
       task.parentId !== null && task.evidence.some((item) => "tool" in item)
         ? store.listSucceeded(goalRow, task.rootId)
@@ -189,15 +186,24 @@ class Reflection {
       effectOf,
       makesFiles: (name) => makesFiles(this.#registry.get(name)),
       notes,
+      wroteFile: [...writers.values()].some((tasks) => tasks.includes(task.id)),
       lines: (path) => lines.get(path),
       writersOf: (path) => writers.get(path) ?? [],
       reachedOut: new Set(reachedOut),
     });
   }
 
-  /** An easy task whose evidence says by itself that it is done well needs no model's word, where the goal leaves it to us how often models look. */
-  #judgeByEvidence(): Judged | null {
+  /**
+   * Without what its contract asks for a task is tried again, whatever a model says. Only one that used up all its calls in
+   * all its attempts is shown to a model: it may be too big, and be split. An easy task whose evidence says by itself that it is done well needs
+   * no model's word, where the goal leaves it to us how often models look.
+   */
+  #judgeByEvidence(evidence: EvidenceCheck): Judged | null {
     const { task, goalRow } = this.#claim;
+    if (!evidence.met) {
+      const maySplit = task.attempt >= maxAttempts && task.depth < maxSplitDepth && ranOutOfCalls(task.result ?? "");
+      return maySplit ? null : { verdict: verdictOnMissingEvidence(evidence), journal: {} };
+    }
     if (this.#runtime.config.review === "always" || goalRow.planning !== "adaptive") return null;
     const reachesOut = task.tools.some((name) => this.#registry.get(name)?.effect === "external");
     if (reachesOut || !isShownByEvidence(task)) return null;

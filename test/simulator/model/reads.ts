@@ -133,12 +133,8 @@ export function lastStep(tables: Tables, goalId: GoalId, subject: string, attemp
   return last === undefined ? null : toStepOf(last);
 }
 
-export function listWriters(
-  tables: Tables,
-  goalId: GoalId,
-  paths: readonly string[],
-): ReadonlyMap<string, readonly string[]> {
-  const written = bookOf(tables, goalId).artifacts.filter((file) => paths.includes(file.path) && file.task_id !== null);
+export function listWriters(tables: Tables, goalId: GoalId): ReadonlyMap<string, readonly string[]> {
+  const written = bookOf(tables, goalId).artifacts.filter((file) => file.task_id !== null);
   const byPath = Map.groupBy(written, (file) => file.path);
   return new Map([...byPath].map(([path, all]) => [path, [...new Set(all.map((file) => file.task_id!))].toSorted()]));
 }

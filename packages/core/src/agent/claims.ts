@@ -1,141 +1,261 @@
 /**
- * What a text asks to be made, and what it claims to have made, found by rules in its words (DESIGN §6: done only with evidence).
- * A rule that finds too little is backed by the tools' own contract; one that finds too much costs a retry, so each needs a
- * word that makes, a path, and nothing that denies.
+ * What a text asks to be made or sent, and what it claims was, found by rules in its words (DESIGN §6: done only with evidence).
+ * A rule that finds too little is backed by the tools' own contract and by what the task asks for; one that finds too much costs
+ * a retry. So a claim needs a word that makes, a thing that is made, and nothing that denies, asks or names somebody else.
  */
 
-/** Kinds of files that tasks make. A name with another ending may be a library, a host or the end of a sentence. */
+/** Kinds of files that tasks make. Elsewhere than behind "write to" a name with another ending may be a library or a host. */
 const kinds =
   "md|markdown|txt|text|csv|tsv|json|jsonl|ya?ml|toml|ini|xml|html?|css|sql|pdf|docx?|xlsx?|pptx?|rtf|svg|png|jpe?g|gif|log|diff|patch|py|rb|go|rs|java|kt|swift|c|h|cpp|cs|php|sh|ts|tsx|js|jsx|mjs|ipynb|tex|bib|ics|eml|zip";
+const segment = "[\\p{L}\\p{N}_.-]+";
+const end = "(?![\\w/-]|\\.\\w|:\\d)";
 const pathPattern = new RegExp(
-  `(?<![\\w./:@-])((?:[\\p{L}\\p{N}_.-]+/)*[\\p{L}\\p{N}_-][\\p{L}\\p{N}_.-]*\\.(?:${kinds}))(?![\\w/-]|\\.\\w|:\\d)`,
+  `(?<![\\w./:@-])((?:${segment}/)*[\\p{L}\\p{N}_-][\\p{L}\\p{N}_.-]*\\.(?:${kinds}))${end}`,
   "giu",
 );
-
-/** "Node.js" and its like are no files. */
-const notFiles =
-  /^(?:node|next|vue|nuxt|react|three|d3|express|nest|deno|bun|chart|backbone|ember|moment|socket|asp)\.(?:js|ts)$/i;
-
-const making =
-  "writ(?:e|es|ing)|sav(?:e|es|ing)|creat(?:e|es|ing)|stor(?:e|es|ing)|put(?:s|ting)?|produc(?:e|es|ing)|generat(?:e|es|ing)|append(?:s|ing)?|add(?:s|ing)?|export(?:s|ing)?|record(?:s|ing)?|draft(?:s|ing)?|updat(?:e|es|ing)|fill(?:s|ing)?|mak(?:e|es|ing)|deliver(?:s|ing)?|edit(?:s|ing)?|output(?:s|ting)?|compil(?:e|es|ing)|collect(?:s|ing)?|summari[sz](?:e|es|ing)|translat(?:e|es|ing)|convert(?:s|ing)?|extend(?:s|ing)?|complet(?:e|es|ing)|schreib\\w*|erstell\\w*|speicher\\w*|escrib\\w*|crea|guarda|écri\\w*|crée\\w*|enregistre\\w*|scriv\\w*|salva";
-/** A word that makes, in the same clause before the path. */
-const makingBefore = new RegExp(
-  `(?<![\\w-])(?:${making})(?![\\w-])(?![^]*(?<![\\w-])(?:then|and then)(?![\\w-]))`,
-  "iu",
+/** Behind a word that says where to: any ending, and the names of files that have none. */
+const targetPattern = new RegExp(
+  `(?<=(?:^|[\\s(])(?:to|into|as|nach|als|en|dans|sous|su|come)\\s+(?:(?:the|a|file|called|named)\\s+)*["'\`*(]*)((?:${segment}/)*(?:[\\p{L}\\p{N}_-]+\\.[a-z][a-z0-9]{0,9}|Makefile|Dockerfile|Procfile|Gemfile|Jenkinsfile|README|LICENSE|CHANGELOG|NOTICE|CODEOWNERS))${end}`,
+  "gu",
 );
+/** "Node.js" and its like are no files, and hosts are none. */
+const notFiles =
+  /^(?:(?:node|next|vue|nuxt|react|three|d3|express|nest|deno|bun|chart|backbone|ember|moment|socket|asp)\.(?:js|ts|net)|[\w-]+\.(?:com|org|net|io|dev|ai|app|co|de|fr|eu|edu|gov|uk))$/i;
+
+/** As the file tools read it. */
+const normalised = (path: string) => path.replace(/^(?:\.\/)+/, "");
+
+interface Named {
+  readonly path: string;
+  /** Where it begins and ends in its sentence. */
+  readonly from: number;
+  readonly to: number;
+}
+
+function pathsIn(sentence: string, patterns: readonly RegExp[]): Named[] {
+  const found = new Map<number, Named>();
+  for (const pattern of patterns)
+    for (const match of sentence.matchAll(pattern)) {
+      const path = normalised(match[1]!);
+      const from = match.index + match[0].length - match[1]!.length;
+      if (!notFiles.test(path) && !found.has(from)) found.set(from, { path, from, to: from + match[1]!.length });
+    }
+  return [...found.values()].toSorted((a, b) => a.from - b.from);
+}
+
+const makes =
+  "writ(?:e|es|ing)|sav(?:e|es|ing)|creat(?:e|es|ing)|stor(?:e|es|ing)|put(?:s|ting)?|produc(?:e|es|ing)|generat(?:e|es|ing)|export(?:s|ing)?|record(?:s|ing)?|draft(?:s|ing)?|mak(?:e|es|ing)|deliver(?:s|ing)?|output(?:s|ting)?|schreib\\w*|erstell\\w*|speicher\\w*|escrib\\w*|crea|guarda|écri\\w*|rédige\\w*|crée\\w*|enregistre\\w*|scriv\\w*|salva";
+/** What they work on may be read, what stands behind "in" or "to" is changed. */
+const changes =
+  "append(?:s|ing)?|add(?:s|ing)?|updat(?:e|es|ing)|fill(?:s|ing)?|edit(?:s|ing)?|extend(?:s|ing)?|complet(?:e|es|ing)";
+/** What they work on is read; only what stands behind "to" is made. */
+const transforms =
+  "compil(?:e|es|ing)|collect(?:s|ing)?|summari[sz](?:e|es|ing)|translat(?:e|es|ing)|convert(?:s|ing)?";
+const anyMaking = `${makes}|${changes}|${transforms}`;
+const makingWord = new RegExp(`(?<![\\w-])(${anyMaking})(?![\\w-])`, "giu");
+const isChange = new RegExp(`^(?:${changes})$`, "iu");
+const isTransform = new RegExp(`^(?:${transforms})$`, "iu");
+/** "how one would write": told about, not asked for. Up to a "," or an "and" that begins something else. */
+const toldAbout = /\b(?:how|whether|who|why|when|if|would|could|that)\b(?:\s+(?!and\b|then\b)[^\s,;:]+){0,5}\s+$/i;
+const refusal = /\b(?:not|never|without|don't|instead of|nicht|ohne)\b/i;
+
+const article =
+  "(?:(?:the|a|an|its|our|their|this|that|attached|existing|given|new|file|files|document|table|text|data|named|called)\\s+)*[\"'`*(]*$";
 /** A path behind one of these is where something comes from, or what it is about. */
-const sourceBefore =
-  /(?:^|[\s(])(?:from|of|using|with|against|reading|than|per|see|like|on|about|by|via|under|between|compare|read|check|parse|open|load|search|inspect|review|summari[sz]e|translate|convert|analy[sz]e|examine|verify|contents?)\s+(?:(?:the|a|an|its|our|their|this|that|attached|existing|given|file|files|document|table|text|data|named|called)\s+)*["'`(]*$/i;
-/** With these words only a path behind "to", "into" or "as" is made: what comes first is read. */
-const transforms = /^(?:summari|translat|convert|compil|collect|complet|fill|edit|extend|updat|add|append|put)/i;
-const targetBefore =
-  /(?:^|[\s(])(?:to|into|in|as|at|called|named|nach|als|unter|namens|en|como|dans|sous|nommé|su|come)\s+(?:(?:the|a|an|its|our|file|new|document)\s+)*["'`(]*$/i;
+const sourceBefore = new RegExp(
+  `(?:^|[\\s(])(?:from|of|using|with|against|reading|than|per|see|like|on|about|by|via|under|between|compare|read|check|parse|open|load|search|inspect|review|summari[sz]e|translate|convert|analy[sz]e|examine|verify|contents?)\\s+${article}`,
+  "i",
+);
+const towards = new RegExp(
+  `(?:^|[\\s(])(?:to|into|as|called|named|nach|als|namens|en|como|dans|sous|nommé|su|come)\\s+${article}`,
+  "i",
+);
+const within = new RegExp(`(?:^|[\\s(])(?:in|at|unter|fichier|Datei)\\s+${article}`, "i");
 /** An object right behind the word that makes: "update report.md". */
 const objectBefore = new RegExp(
-  `(?<![\\w-])(?:${making})\\s+(?:(?:the|a|an|our|its|new|file|document|report|summary|table|list|called|named)\\s+)*["'\`(]*$`,
+  `(?<![\\w-])(?:${makes}|${changes})\\s+(?:(?:the|a|an|our|its|new|file|document|report|summary|table|list|called|named)\\s+)*["'\`*(]*$`,
   "iu",
 );
 
-const refusal = /\b(?:not|never|without|don't|instead of|nicht|ohne)\b/i;
 const denial =
-  /\b(?:not|no|never|cannot|can't|couldn't|could|didn't|doesn't|don't|isn't|wasn't|won't|without|unable|missing|absent|lacks?|failed|would|should|will|shall|may|might|must|if|unless|to be|instead of|rather than|kein\w*|nicht|nie|fehlt|ohne|sans|pas|aucun|no existe|ningún|falta)\b/i;
+  /\b(?:not|no|none|nothing|nobody|neither|never|cannot|can't|couldn't|could|didn't|doesn't|don't|isn't|wasn't|won't|without|unable|missing|absent|lacks?|failed|would|should|will|shall|may|might|must|if|unless|to be|instead of|rather than|kein\w*|nicht\w*|nie|fehlt|ohne|sans|pas|aucun|rien|no existe|nada|ningún|falta)\b/i;
 
-/** Sentences, list items and table rows. A dot inside a path ends nothing. */
+/** Sentences, list items and table rows. A dot inside a path or an address ends nothing. */
 function sentencesOf(text: string): string[] {
   return text.split(/(?<=[.!?;])\s+|\n+/).filter((sentence) => sentence.trim() !== "");
 }
 
+/** Sentences in which something is said, without what they only quote. */
+function statementsOf(text: string): string[] {
+  const own = text.replaceAll(/"[^"\n]*\s[^"\n]*\s[^"\n]*"|“[^”\n]*\s[^”\n]*\s[^”\n]*”/g, " ");
+  return sentencesOf(own).filter((sentence) => !sentence.trim().endsWith("?") && !denial.test(sentence));
+}
+
 /** Every file that a text names, in order, once each. */
 export function namedFiles(text: string): string[] {
-  return [...new Set([...text.matchAll(pathPattern)].map((match) => match[1]!).filter((path) => !notFiles.test(path)))];
+  return [...new Set(pathsIn(text, [pathPattern]).map(({ path }) => path))];
+}
+
+/** Files that a text expects to be there: it does not only ask about them. */
+export function expectedFiles(text: string): string[] {
+  const asksAbout = /\b(?:how|whether|who|why|if|would|could)\b/i;
+  const expected = sentencesOf(text).flatMap((sentence) =>
+    pathsIn(sentence, [pathPattern]).filter(({ from }) => !asksAbout.test(sentence.slice(0, from))),
+  );
+  return [...new Set(expected.map(({ path }) => path))];
 }
 
 /** Whether a text says of a file that it is not there, or not yet. */
 export function deniesFile(text: string, path: string): boolean {
-  return sentencesOf(text).some((sentence) => namedFiles(sentence).includes(path) && denial.test(sentence));
+  return sentencesOf(text).some((sentence) => sentence.includes(path) && denial.test(sentence));
 }
 
 /** Files that a text asks to be written: "write the findings to report.md", "create notes/a.txt from b.csv" (not b.csv). */
 export function askedFiles(text: string): string[] {
   const asked = new Set<string>();
   for (const sentence of sentencesOf(text)) {
-    let last = { end: 0, isAsked: false };
-    for (const match of sentence.matchAll(pathPattern)) {
-      const path = match[1]!;
-      const before = sentence.slice(0, match.index);
+    let last = { to: 0, isAsked: false };
+    for (const { path, from, to } of pathsIn(sentence, [pathPattern, targetPattern])) {
       // "from a.md and b.md": the second is what the first is.
-      const isNext =
-        last.end > 0 &&
-        /^["'`)]*\s*(?:,|and|or|&|und|y|et)+\s*(?:and\s+)?["'`(]*$/i.test(sentence.slice(last.end, match.index));
-      const isAsked = !notFiles.test(path) && (isNext ? last.isAsked : isAskedFor(before));
+      const between = sentence.slice(last.to, from);
+      const isNext = last.to > 0 && /^["'`*)]*\s*(?:,|and|or|&|und|y|et)+\s*(?:and\s+)?["'`*(]*$/i.test(between);
+      const isAsked = isNext ? last.isAsked : isAskedFor(sentence.slice(0, from));
       if (isAsked) asked.add(path);
-      last = { end: match.index + path.length, isAsked };
+      last = { to, isAsked };
     }
   }
   return [...asked];
 }
 
 function isAskedFor(before: string): boolean {
-  const verb = makingBefore.exec(before)?.[0];
-  if (verb === undefined || sourceBefore.test(before) || refusal.test(before)) return false;
-  const isTarget = targetBefore.test(before) || objectBefore.test(before);
-  return isTarget || (!transforms.test(verb) && isNear(before, verb));
+  if (sourceBefore.test(before) || refusal.test(before)) return false;
+  const verb = [...before.matchAll(makingWord)].findLast((match) => !toldAbout.test(before.slice(0, match.index)));
+  if (verb === undefined) return false;
+  if (isTransform.test(verb[1]!)) return towards.test(before);
+  const isTarget = towards.test(before) || within.test(before) || objectBefore.test(before);
+  if (isChange.test(verb[1]!)) return isTarget;
+  // "write a short report (report.md)": few words between.
+  return (
+    isTarget ||
+    before
+      .slice(verb.index + verb[0].length)
+      .split(/\s+/)
+      .filter(Boolean).length <= 8
+  );
 }
 
-/** "write a short report (report.md)": few words between. */
-function isNear(before: string, verb: string): boolean {
-  const between = before.slice(before.toLowerCase().lastIndexOf(verb.toLowerCase()) + verb.length);
-  return between.split(/\s+/).filter(Boolean).length <= 8;
+/** What else a text asks for, that leaves no file of a known name. */
+export type AskedDeed = "file" | "note" | "message";
+
+/** An order, at the beginning of a sentence or of a part of one. */
+const order = (verbs: string, rest: string) =>
+  new RegExp(`(?:^|[,;:]\\s*|\\b(?:and|then|please|und|y|et)\\s+)(?:please\\s+)?(?:${verbs})\\b${rest}`, "iu");
+const orders: readonly (readonly [AskedDeed, RegExp])[] = [
+  ["file", order("write|save|put|store|export|record", "[^.;?]{0,80}\\b(?:to|into|in|as)\\s+a\\s+(?:new\\s+)?file\\b")],
+  [
+    "note",
+    order(
+      "write|make|keep|take|leave",
+      "\\s+(?:down\\s+)?(?:a|the)?\\s*(?:short\\s+|brief\\s+)?notes?\\s+(?:of|about|on|that|what|with|for|which)\\b",
+    ),
+  ],
+  [
+    "message",
+    order(
+      "send|e-?mail|mail|notify|inform|tell|message|write to|sende|schicke|envía|envoie|invia",
+      "[^;?]{0,200}?(?:\\b(?:e-?mails?|mails?|message|newsletter|invitation|invoice|letter|correo|courriel|nachricht)\\b|[\\w.+-]+@[\\w-]+\\.\\w)",
+    ),
+  ],
+];
+
+export function askedDeeds(text: string): AskedDeed[] {
+  const sentences = sentencesOf(text).filter((sentence) => !refusal.test(sentence));
+  const isNamed = askedFiles(text).length > 0;
+  return orders.flatMap(([deed, pattern]) =>
+    // A note, or a file, that has a name is that file.
+    (deed === "message" || !isNamed) && sentences.some((sentence) => pattern.test(sentence)) ? [deed] : [],
+  );
 }
 
-const made =
-  "wrote|written|saved|created|stored|generated|produced|exported|appended|recorded|drafted|updated|edited|added|put|placed|prepared|compiled|delivered|geschrieben|erstellt|gespeichert|angelegt|escrito|creado|guardado|écrit|créé|enregistré|scritto|salvato|escrevi|salvo";
-/** Of what others did to their own files these are not said: a release is updated, a page is edited. */
-const madeHere =
-  "wrote|written|saved|created|stored|generated|produced|exported|appended|recorded|drafted|placed|prepared|compiled|delivered|geschrieben|erstellt|gespeichert|angelegt|escrito|creado|guardado|écrit|créé|enregistré|scritto|salvato";
-const byMe = new RegExp(
-  `(?<![\\w])(?:I|we|ich|wir|he|hemos|j'ai|nous avons|ho)(?:['’]ve|\\s+(?:have|habe|haben))?(?:\\s+(?:now|just|also|already|then|successfully|have|been))*\\s+(?:[^.!?\\n]{0,60}\\s)?(?:${made})(?![\\w])`,
+const english =
+  "wrote|written|saved|created|stored|generated|produced|exported|appended|recorded|drafted|updated|edited|added|put|placed|prepared|compiled|delivered";
+const german = "geschrieben|erstellt|gespeichert|angelegt|abgelegt|ergänzt";
+const romance = "escrito|creado|guardado|añadido|écrit|créé|enregistré|rédigé|ajouté|scritto|creato|salvato|aggiunto";
+/** Of what others did to their own files "updated", "edited" and "added" are said: a release is updated, a page is edited. */
+const madeHere = `wrote|written|saved|created|stored|generated|produced|exported|appended|recorded|drafted|placed|prepared|compiled|delivered|${german}|${romance}`;
+const adverbs = "(?:\\s+(?:now|just|also|already|then|successfully|carefully|duly|fully|been))*";
+/** "I have written", "ich habe den Bericht geschrieben", "he escrito": by the languages' own order of words. */
+const mine = (english: string, german: string, romance: string) =>
+  new RegExp(
+    `(?<![\\w])(?:(?:I|we)(?:['’]ve|\\s+have)?${adverbs}\\s+(?:${english})|(?:ich|wir)\\s+(?:habe|haben)\\s[^!?\\n]{0,80}(?:${german})|(?:he|hemos|j'ai|nous avons|ho|abbiamo)\\s+(?:\\S+\\s+){0,2}(?:${romance}))(?![\\w])`,
+    "iu",
+  );
+const byMe = mine(english, german, romance);
+const somehowMade = new RegExp(`(?<![\\w-])(?:${madeHere})(?![\\w-])`, "iu");
+/** "the installer has created", "the build wrote", "was written by the author". */
+const bySomebodyElse = new RegExp(
+  `\\b(?:he|she|they|it|who|which|(?:the|a|an|its|their|your|our)\\s+\\w+)\\s+(?:(?:has|have|had)\\s+)?(?:${madeHere})\\s|\\b(?:${madeHere})\\s+(?:[^.\\n]{0,40}\\s)?(?:by|at)\\s+(?:the|its|their)\\b|\\bits\\s`,
   "iu",
 );
-const somehowMade = new RegExp(`(?<![\\w-])(?:${madeHere})(?![\\w-])`, "iu");
+/** What a goal leaves behind, said to be in a file: "the comparison is in comparison.md". */
+const pointing = new RegExp(
+  `(?:comparison|report|summary|results?|findings|analysis|table|list|figures|answer|document|output|overview|draft|recommendation|bericht|vergleich|ergebnis\\w*|informe|rapport|résumé)\\b[^.!?\\n]{0,60}\\b(?:in|at|under|as|see|→)\\s+["'\`*(]*$`,
+  "iu",
+);
+/** A line or a cell that holds nothing else. */
+const alone = (sentence: string, { from, to }: Named) =>
+  /(?:^|\|)[\s"'`*•-]*$/.test(sentence.slice(0, from)) && /^["'`*.\s]*(?:$|\|)/.test(sentence.slice(to));
 
 export interface FileClaim {
   readonly path: string;
-  /** Whether the text says "I did", or only that it was done. */
+  /** Whether the text says "I did", or only that it was done or is there. */
   readonly byMe: boolean;
 }
 
-/** Files that a text claims were made. */
-export function claimedFiles(text: string): FileClaim[] {
+/**
+ * Files that a text claims were made.
+ * @param points whether a text that only says where to find something claims it
+ */
+export function claimedFiles(text: string, points = false): FileClaim[] {
   const claims = new Map<string, FileClaim>();
-  for (const sentence of sentencesOf(text)) {
+  for (const sentence of statementsOf(text)) {
     const isMine = byMe.test(sentence);
-    if (!isMine && !somehowMade.test(sentence)) continue;
-    if (denial.test(sentence)) continue;
-    for (const path of namedFiles(sentence)) {
-      const before = claims.get(path);
-      claims.set(path, { path, byMe: isMine || before?.byMe === true });
+    const isMade = isMine || (somehowMade.test(sentence) && !bySomebodyElse.test(sentence));
+    for (const named of pathsIn(sentence, isMade ? [pathPattern, targetPattern] : [pathPattern])) {
+      const isPointed = points && (pointing.test(sentence.slice(0, named.from)) || alone(sentence, named));
+      if (!isMade && !isPointed) continue;
+      const before = claims.get(named.path);
+      claims.set(named.path, { path: named.path, byMe: isMine || before?.byMe === true });
     }
   }
   return [...claims.values()];
 }
 
-const sending =
+const noteByMe =
+  /(?<![\w])(?:I|we)(?:['’]ve|\s+have)?(?:\s+(?:now|just|also))*\s+(?:made|written|wrote|kept|taken|took|left|added)\s+(?:a|the)\s+(?:short\s+)?note\b/iu;
+
+export function claimsNote(text: string): boolean {
+  return statementsOf(text).some((sentence) => noteByMe.test(sentence));
+}
+
+const sent =
   "sent|e-?mailed|mailed|posted|published|deployed|paid|ordered|messaged|notified|uploaded|submitted|booked|purchased|deleted";
-const sentByMe = new RegExp(
-  `(?<![\\w])(?:I|we)(?:['’]ve|\\s+have)?(?:\\s+(?:now|just|also|already|then|successfully))*\\s+(?:${sending})(?![\\w])`,
-  "i",
-);
+const gesendet = "gesendet|geschickt|verschickt|versendet";
+const enviado = "enviado|mandado|envoyé|inviato";
+const message =
+  "e-?mails?|mails?|messages?|newsletters?|invitations?|payments?|invoices?|tickets?|announcements?|nachricht|correo|mensaje|courriel|messaggio";
+const sentByMe = mine(sent, gesendet, enviado);
 const wasSent = new RegExp(
-  `(?<![\\w])(?:e-?mails?|mails?|messages?|newsletters?|invitations?|payments?|invoices?|tickets?|announcements?)\\b[^.!?\\n]{0,60}\\b(?:was|were|has been|have been)(?:\\s+(?:now|successfully|already))*\\s+(?:${sending})(?![\\w])`,
-  "i",
+  `(?<![\\w])(?:${message})(?![\\w])[^!?\\n]{0,80}\\b(?:was|were|has been|have been|wurde|wurden|ha sido|a été|è stat\\w)(?:\\s+\\S+){0,3}\\s+(?:${sent}|${gesendet}|${enviado})(?![\\w])`,
+  "iu",
+);
+const wasTold = new RegExp(
+  `\\b(?:has|have) been (?:informed|notified|told|contacted|invited)\\b[^!?\\n]{0,40}\\b(?:${message})(?![\\w])`,
+  "iu",
 );
 
 /** The sentence by which a text claims that something reached out; null where none does. */
 export function claimedSending(text: string): string | null {
-  return (
-    sentencesOf(text).find(
-      (sentence) => (sentByMe.test(sentence) || wasSent.test(sentence)) && !denial.test(sentence),
-    ) ?? null
-  );
+  const isClaim = (sentence: string) => sentByMe.test(sentence) || wasSent.test(sentence) || wasTold.test(sentence);
+  return statementsOf(text).find(isClaim) ?? null;
 }

@@ -10,6 +10,7 @@ const facts = (over: Partial<EvidenceFacts> = {}): EvidenceFacts => ({
   effectOf: (tool) => (tool === "read_file" ? "pure" : tool === "send_mail" ? "external" : "stored"),
   makesFiles: (tool) => tool === "write_file" || tool === "append_to_file",
   notes: [],
+  wroteFile: false,
   lines: () => undefined,
   writersOf: () => [],
   reachedOut: new Set(),
@@ -64,6 +65,19 @@ test("a named file that is not there is made, or its absence is said", () => {
   const given = task({ text: "Prüfe bericht.md.", tools: ["write_file"], evidence: [{ note: "" }] });
   expect(unmet(given, "Alles gut.", facts({ notes: ["n"] }))).toContain("bericht.md");
   expect(checkEvidence(given, "Es gibt keine bericht.md.", facts({ notes: ["n"] })).met).toBe(true);
+});
+
+test("what the words ask for needs a call that did it, a name or not", () => {
+  expect(unmet(task({ text: "Keep a note of what apples cost." }), "Noted.", facts())).toContain("a note was written");
+  expect(unmet(task({ text: "Write the list to a file." }), "It is saved.", facts())).toContain("a file was written");
+  const mail = task({ text: "Send a mail to ann@example.org." });
+  expect(unmet(mail, "Erledigt.", facts())).toContain("a message was sent by a tool");
+  expect(checkEvidence(mail, "Erledigt.", facts({ succeeded: new Set(["send_mail"]) })).met).toBe(true);
+});
+
+test("what an earlier attempt stored is evidence in this one", () => {
+  const given = task({ tools: ["read_file", "write_file"] });
+  expect(checkEvidence(given, "It has three lines.", facts({ wroteFile: true })).met).toBe(true);
 });
 
 test("a claim that something was sent needs a call that reached out", () => {
@@ -148,6 +162,16 @@ test("what intake says must hold is held: a tool, citations, a note, a file", ()
   expect(need([{ citations: 1 }], `so a.md:1 "one"`, files({ "a.md": "one" }))).toBe(true);
   expect(need([{ note: "x" }])).toBe(false);
   expect(need([{ artifact: "a.md" }], "ok", files({ "a.md": "one" }))).toBe(false);
+});
+
+test("what a task that came to nothing was to write is not forgotten", () => {
+  const asked = goal("Keep a log of fruit");
+  const ended = (text: string, outcome: "done" | "nothing", key = "t1") => ({ key, text, outcome });
+  const vain = ended("Append a line on pears to log.md", "nothing");
+  expect(unmetText(checkGoal(asked, "The log is kept.", known(), [vain]))).toContain("what t1 was to write to log.md");
+  expect(checkGoal(asked, "The line on pears is missing from log.md.", known(), [vain]).met).toBe(true);
+  const again = ended("Append a line on pears to log.md", "done", "t2");
+  expect(checkGoal(asked, "The log is kept.", known(), [vain, again]).met).toBe(true);
 });
 
 test("a final answer that claims what nobody did is not taken", () => {

@@ -12,7 +12,17 @@ import type { Evidence, GoalEvidence } from "../domain/evidence.ts";
 import type { Intake } from "../domain/intake.ts";
 import type { Task } from "../domain/task.ts";
 import type { ToolEffect } from "../domain/tool.ts";
-import { askedFiles, claimedFiles, claimedSending, deniesFile, namedFiles } from "./claims.ts";
+import {
+  askedDeeds,
+  askedFiles,
+  claimedFiles,
+  claimedSending,
+  claimsNote,
+  deniesFile,
+  expectedFiles,
+  namedFiles,
+  type AskedDeed,
+} from "./claims.ts";
 
 /** What is known of a goal's files and of what reached out. */
 export interface WorkspaceFacts {
@@ -32,6 +42,8 @@ export interface EvidenceFacts extends WorkspaceFacts {
   readonly makesFiles: (tool: string) => boolean;
   /** Notes written by this task. */
   readonly notes: readonly string[];
+  /** Whether this task wrote to any file. */
+  readonly wroteFile: boolean;
 }
 
 export interface EvidenceLine {
@@ -53,26 +65,46 @@ export function noResult(why: string): string {
   return `${noResultPrefix}${why})`;
 }
 
+function hasNoResult(result: string): boolean {
+  return result.startsWith(noResultPrefix) || result.trim() === "";
+}
+
 /** Files whose text the check needs: what the contract, the words and the citations name. */
-export function evidencePaths(task: Pick<Task, "text" | "evidence">, result: string): string[] {
-  const paths = new Set([...findCitations(result).map((citation) => citation.path), ...namedFiles(task.text)]);
+function evidencePaths(task: Pick<Task, "text" | "evidence">, result: string): string[] {
+  const paths = new Set([
+    ...findCitations(result).map((citation) => citation.path),
+    ...namedFiles(task.text),
+    ...askedFiles(task.text),
+  ]);
   for (const item of task.evidence) if ("artifact" in item) paths.add(item.artifact);
   for (const claim of claimedFiles(result)) paths.add(claim.path);
   return [...paths];
 }
 
-/** Whether the check needs to know what reached out. */
-export function claimsSending(result: string): boolean {
-  return claimedSending(result) !== null;
+/** What has to be looked up for a check: most need nothing. */
+export function evidenceNeeds(
+  task: CheckedTask,
+  result: string,
+  effectOf: EvidenceFacts["effectOf"],
+): { readonly paths: readonly string[]; readonly writers: boolean; readonly reachedOut: boolean } {
+  const paths = evidencePaths(task, result);
+  const deeds = askedDeeds(task.text);
+  const effects = contractOf(task, { effectOf }).map((item) => ("tool" in item ? effectOf(item.tool) : undefined));
+  return {
+    paths,
+    writers: paths.length > 0 || deeds.includes("file") || effects.includes("stored"),
+    reachedOut: deeds.includes("message") || claimedSending(result) !== null || effects.includes("external"),
+  };
 }
 
 export function checkEvidence(task: CheckedTask, result: string, facts: EvidenceFacts): EvidenceCheck {
-  if (result.startsWith(noResultPrefix) || result.trim() === "")
+  if (hasNoResult(result))
     return verdictOf([{ met: false, text: `a result: ${result.trim() || "the attempt ended without one"}` }]);
   return verdictOf([
     ...contractOf(task, facts).map((item) => checkItem(item, task, facts)),
     ...checkNamedFiles(task, result, facts),
-    ...checkClaims(result, facts, task.tools.length === 0 || task.tools.some(facts.makesFiles)),
+    ...checkDeeds(askedDeeds(task.text), { ...facts, reachedOut: reachedOutIn(facts) }),
+    ...checkClaims(result, facts, { mayWrite: mayWriteFiles(task, facts), points: false }),
     ...checkCitations(result, facts),
   ]);
 }
@@ -80,21 +112,51 @@ export function checkEvidence(task: CheckedTask, result: string, facts: Evidence
 const verdictOf = (lines: readonly EvidenceLine[]): EvidenceCheck => ({ met: lines.every((line) => line.met), lines });
 
 /** Without a contract, every tool that was offered and changes something must have succeeded. */
-function contractOf(task: CheckedTask, facts: EvidenceFacts): readonly Evidence[] {
+function contractOf(task: CheckedTask, facts: Pick<EvidenceFacts, "effectOf">): readonly Evidence[] {
   if (task.evidence.length > 0) return task.evidence;
   return task.tools.filter((tool) => (facts.effectOf(tool) ?? "pure") !== "pure").map((tool) => ({ tool }));
 }
 
 function checkItem(item: Evidence, task: CheckedTask, facts: EvidenceFacts): EvidenceLine {
   if ("tool" in item) {
-    // What reached out in an earlier attempt has happened, and is not done again.
-    const met = facts.succeeded.has(item.tool) || facts.reachedOut.has(item.tool);
+    // What an earlier attempt stored or reached out for has happened, and is not done again.
+    const met = facts.succeeded.has(item.tool) || facts.reachedOut.has(item.tool) || hasStored(item.tool, facts);
     return { met, text: `tool ${item.tool} was called with success` };
   }
   if ("note" in item) return checkNote(item.note, facts.notes);
-  const isMade = task.tools.length === 0 || task.tools.some(facts.makesFiles);
+  const isMade = mayWriteFiles(task, facts);
   const isSource = namedFiles(task.text).includes(item.artifact) && !askedFiles(task.text).includes(item.artifact);
   return checkArtifact(item, facts, isMade && !isSource);
+}
+
+const mayWriteFiles = (task: CheckedTask, facts: EvidenceFacts) =>
+  task.tools.length === 0 || task.tools.some(facts.makesFiles);
+
+function hasStored(tool: string, facts: EvidenceFacts): boolean {
+  if (facts.effectOf(tool) !== "stored") return false;
+  return facts.makesFiles(tool) ? facts.wroteFile : facts.notes.length > 0;
+}
+
+/** What reached out, also in this very attempt. */
+function reachedOutIn(facts: EvidenceFacts): ReadonlySet<string> {
+  return new Set([...facts.reachedOut, ...[...facts.succeeded].filter((tool) => facts.effectOf(tool) === "external")]);
+}
+
+/** What the words ask for that leaves no file of a known name. */
+function checkDeeds(
+  deeds: readonly AskedDeed[],
+  facts: Pick<EvidenceFacts, "notes" | "wroteFile" | "reachedOut">,
+): EvidenceLine[] {
+  return deeds.map((deed) => {
+    switch (deed) {
+      case "file":
+        return { met: facts.wroteFile, text: "a file was written, as is asked for" };
+      case "note":
+        return { met: facts.notes.length > 0, text: "a note was written, as is asked for" };
+      case "message":
+        return { met: facts.reachedOut.size > 0, text: "a message was sent by a tool, as is asked for" };
+    }
+  });
 }
 
 function checkNote(note: string, notes: readonly string[]): EvidenceLine {
@@ -124,8 +186,8 @@ function checkArtifact(
 /** What the task's own words ask for. */
 function checkNamedFiles(task: CheckedTask, result: string, facts: EvidenceFacts): EvidenceLine[] {
   const asked = askedFiles(task.text);
-  const mayWrite = task.tools.length === 0 || task.tools.some(facts.makesFiles);
-  return namedFiles(task.text).flatMap((path): EvidenceLine[] => {
+  const mayWrite = mayWriteFiles(task, facts);
+  return [...new Set([...expectedFiles(task.text), ...asked])].flatMap((path): EvidenceLine[] => {
     const file = facts.lines(path);
     if (asked.includes(path)) {
       if (!facts.writersOf(path).includes(task.id))
@@ -148,17 +210,24 @@ function checkNamedFiles(task: CheckedTask, result: string, facts: EvidenceFacts
 }
 
 /** What a text says was made or sent must have been. */
-function checkClaims(text: string, facts: WorkspaceFacts, mayWrite: boolean): EvidenceLine[] {
-  const files = claimedFiles(text).flatMap(({ path, byMe }): EvidenceLine[] => {
+function checkClaims(
+  text: string,
+  facts: WorkspaceFacts & Pick<EvidenceFacts, "notes">,
+  { mayWrite, points }: { readonly mayWrite: boolean; readonly points: boolean },
+): EvidenceLine[] {
+  const files = claimedFiles(text, points).flatMap(({ path, byMe }): EvidenceLine[] => {
     const isThere = facts.lines(path) !== undefined;
     const isClaim = byMe ? facts.writersOf(path).length === 0 : !isThere && mayWrite;
     if (!isClaim) return [];
     const why = isThere ? "it is as it was attached" : "there is no such file";
     return [{ met: false, text: `the file ${path} was written, as the answer says: ${why}` }];
   });
+  if (claimsNote(text) && facts.notes.length === 0)
+    files.push({ met: false, text: "a note was written, as the answer says: no call did this" });
   const sent = claimedSending(text);
-  if (sent === null || facts.reachedOut.size > 0) return files;
-  return [...files, { met: false, text: `"${sent.trim().slice(0, 200)}": no call did this` }];
+  if (sent !== null && facts.reachedOut.size === 0)
+    files.push({ met: false, text: `"${sent.trim().slice(0, 200)}": no call did this` });
+  return files;
 }
 
 /** Cited words that do not stand where the citation says are a false claim, whatever the contract asks. */
@@ -188,6 +257,8 @@ export interface GoalFacts extends WorkspaceFacts {
   /** Tools that were called with success in any task. */
   readonly succeeded: ReadonlySet<string>;
   readonly notes: readonly string[];
+  /** Whether any task wrote to any file. */
+  readonly wroteFile: boolean;
 }
 
 interface CheckedGoal {
@@ -195,20 +266,56 @@ interface CheckedGoal {
   readonly intake: Intake | null;
 }
 
-/** Files whose text the check of a goal needs. */
-export function goalPaths(goal: CheckedGoal, answer: string): string[] {
+/** Work that came to nothing, and what was done: what it was to leave behind is not forgotten. */
+export interface EndedTask {
+  readonly key: string;
+  readonly text: string;
+  readonly outcome: "done" | "nothing";
+}
+
+/** What has to be looked up for the check of a goal: most need little. */
+export function goalNeeds(
+  goal: CheckedGoal,
+  answer: string,
+): {
+  readonly paths: readonly string[];
+  readonly writers: boolean;
+  readonly notes: boolean;
+  readonly tools: boolean;
+  readonly reachedOut: boolean;
+} {
+  const paths = goalPaths(goal, answer);
+  const deeds = askedDeeds(goal.text);
+  const contract = goal.intake?.evidence ?? [];
+  const tools = contract.some((item) => "tool" in item);
+  return {
+    paths,
+    writers: paths.length > 0 || deeds.includes("file"),
+    notes: deeds.includes("note") || claimsNote(answer) || contract.some((item) => "note" in item),
+    tools,
+    reachedOut: tools || deeds.includes("message") || claimedSending(answer) !== null,
+  };
+}
+
+function goalPaths(goal: CheckedGoal, answer: string): string[] {
   const paths = new Set([
     ...namedFiles(goal.text),
+    ...askedFiles(goal.text),
     ...askedFiles(goal.intake?.deliverable ?? ""),
     ...findCitations(answer).map((citation) => citation.path),
-    ...claimedFiles(answer).map((claim) => claim.path),
+    ...claimedFiles(answer, true).map((claim) => claim.path),
   ]);
   for (const item of goal.intake?.evidence ?? []) if ("artifact" in item) paths.add(item.artifact);
   return [...paths];
 }
 
 /** Whether a goal that is said to be reached is: its own contract, and what its final answer claims. */
-export function checkGoal(goal: CheckedGoal, answer: string, facts: GoalFacts): EvidenceCheck {
+export function checkGoal(
+  goal: CheckedGoal,
+  answer: string,
+  facts: GoalFacts,
+  tasks: readonly EndedTask[] = [],
+): EvidenceCheck {
   const asked = [...new Set([...askedFiles(goal.text), ...askedFiles(goal.intake?.deliverable ?? "")])];
   const contract: readonly GoalEvidence[] = [
     ...asked.map((artifact) => ({ artifact })),
@@ -217,7 +324,7 @@ export function checkGoal(goal: CheckedGoal, answer: string, facts: GoalFacts): 
     ),
   ];
   const holding = findCitations(answer).filter((citation) => citationHolds(citation, facts.lines(citation.path)));
-  const unmentioned = namedFiles(goal.text).filter(
+  const unmentioned = expectedFiles(goal.text).filter(
     (path) => !asked.includes(path) && facts.lines(path) === undefined && !deniesFile(answer, path),
   );
   return verdictOf([
@@ -239,8 +346,24 @@ export function checkGoal(goal: CheckedGoal, answer: string, facts: GoalFacts): 
       met: false,
       text: `the file ${path}, which the goal names, exists, or the final answer says that it does not`,
     })),
-    ...checkClaims(answer, facts, true),
+    ...checkDeeds(askedDeeds(goal.text), facts),
+    ...checkForgotten(answer, tasks),
+    ...checkClaims(answer, facts, { mayWrite: true, points: true }),
   ]);
+}
+
+/** A file that a task was to write and did not: another task has, or the answer says that it is missing. */
+function checkForgotten(answer: string, tasks: readonly EndedTask[]): EvidenceLine[] {
+  return tasks.flatMap((task, index): EvidenceLine[] => {
+    if (task.outcome === "done") return [];
+    const later = tasks.slice(index + 1).filter((each) => each.outcome === "done");
+    return askedFiles(task.text)
+      .filter((path) => !later.some((each) => askedFiles(each.text).includes(path)) && !deniesFile(answer, path))
+      .map((path) => ({
+        met: false,
+        text: `what ${task.key} was to write to ${path} (it came to nothing), or the final answer says that it is missing`,
+      }));
+  });
 }
 
 /** For the planner and for people: what is missing. */

@@ -10,6 +10,7 @@ import type { MessageRef, ModelStep, Step, ToolStep } from "../domain/step.ts";
 import type { Task } from "../domain/task.ts";
 import type { RecalledMemory } from "../domain/tool.ts";
 import { dependencyPart, goalParts, memoryParts, sessionParts, type SessionTurn } from "./prompt-parts.ts";
+import { noResult } from "./evidence.ts";
 import { executePrompt } from "./execute.prompt.ts";
 import { noticesOf, whyStuck, type Notice, type Turn } from "./stuck.ts";
 
@@ -77,6 +78,13 @@ export function executionParts(task: Task, context: ExecutionContext): string[] 
   ];
 }
 
+const outOfCalls = "stuck: it asked for more tools";
+
+/** Whether an attempt ended since its calls were used up: its task may be too big for one. */
+export function ranOutOfCalls(result: string): boolean {
+  return result.startsWith(noResult(outOfCalls).slice(0, -1));
+}
+
 const lastCallNote = "\n\n(That was the last tool call of this task. Answer now with what you have.)";
 
 export const refusedCallText = "Not run: the tool calls of this task are used up. Answer now with what you have.";
@@ -122,7 +130,7 @@ export function nextExecutionMove(state: ExecutionState): ExecutionMove {
   if (spent > state.limits.maxToolCalls && deaf >= maxDeafTurns)
     return {
       kind: "give_up",
-      reason: `stuck: it asked for more tools after ${state.limits.maxToolCalls} calls instead of answering`,
+      reason: `${outOfCalls} after ${state.limits.maxToolCalls} calls instead of answering`,
     };
   return modelMove(state, turns, notices, last.model.seq + 1 + message.toolCalls.length);
 }

@@ -13,6 +13,8 @@ export type GoalEvidence = Evidence | { readonly citations: number };
 const toolSchema = z.object({ tool: z.string().min(1) });
 const artifactSchema = z
   .object({ artifact: z.string().min(1), contains: z.string().nullish() })
+  // As the file tools read a path.
+  .transform(({ artifact, contains }) => ({ artifact: artifact.replace(/^(?:\.\/)+/, ""), contains }))
   .transform(({ artifact, contains }) => (contains ? { artifact, contains } : { artifact }));
 const noteSchema = z.object({ note: z.union([z.string(), z.boolean()]).transform(String) });
 const citationsSchema = z.object({

@@ -32,9 +32,19 @@ export interface GuardCounts {
   readonly excused: readonly GuardName[];
   /** Answers to questions that were acted on. */
   readonly heard: number;
+  /** Where the newest of them came: a round of planning begins anew behind it, at this position of its journal. */
+  readonly since: { readonly round: number; readonly seq: number };
 }
 
-export const noGuardCounts: GuardCounts = { thrash: 0, drift: 0, stall: 0, stallRound: 0, excused: [], heard: 0 };
+export const noGuardCounts: GuardCounts = {
+  thrash: 0,
+  drift: 0,
+  stall: 0,
+  stallRound: 0,
+  excused: [],
+  heard: 0,
+  since: { round: -1, seq: 1 },
+};
 
 export interface GuardLimits {
   /** Strikes in a row of thrash or drift after which sending back has not helped. */

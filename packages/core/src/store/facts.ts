@@ -4,18 +4,11 @@ import type { GoalId, TaskId } from "../domain/ids.ts";
 import type { Db } from "./database.ts";
 import type { GoalRow } from "./rows.ts";
 
-/** Tasks that wrote to these files, by path. Attachments have no writer. Served by the key of artifacts. */
-export async function listWriters(
-  db: Db,
-  goalId: GoalId,
-  paths: readonly string[],
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  if (paths.length === 0) return new Map();
+/** Tasks that wrote to a goal's files, by path. Attachments have no writer. Served by the index of a goal's files. */
+export async function listWriters(db: Db, goalId: GoalId): Promise<ReadonlyMap<string, readonly string[]>> {
   const { rows } = await sql<{ path: string; tasks: string[] }>`
     SELECT path, array_agg(DISTINCT task_id) AS tasks FROM artifacts
-    WHERE goal_id = ${goalId} AND path = ANY (${sql.val(paths)}::text[]) AND origin = 'written' AND task_id IS NOT NULL GROUP BY path`.execute(
-    db,
-  );
+    WHERE goal_id = ${goalId} AND origin = 'written' AND task_id IS NOT NULL GROUP BY path`.execute(db);
   return new Map(rows.map((row) => [row.path, row.tasks]));
 }
 

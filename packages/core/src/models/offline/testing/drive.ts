@@ -175,6 +175,7 @@ export async function driveGoal(text: string, parts: DriveParts): Promise<Driven
       makesFiles: (name) => parts.tools.effectOf(name) === "stored" && name !== "write_note",
       writersOf: (path) => (wrote(task, path) ? [task.key] : []),
       reachedOut: new Set(),
+      wroteFile: task.steps.some((step) => step.kind === "tool" && step.ok && step.name === "write_file"),
       notes: task.notes,
       lines: (path) => parts.workspace.text(path)?.split(/\r?\n/),
     });
