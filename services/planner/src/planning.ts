@@ -43,6 +43,9 @@ import { understand } from "./understanding.ts";
 /** Times that a plan is sent back with what is wrong with it. */
 const maxRepairs = 2;
 
+/** Of what a person is asked about. */
+const maxWhyChars = 4000;
+
 type Settled =
   | { readonly done: true; readonly failure: string | null }
   /** The model is asked again, with what is wrong. */
@@ -196,7 +199,7 @@ export class Planning {
     const { action } = moveOf(claim.mayAsk());
     const events = [...(journal.events ?? []), guarded(trip, action)];
     if (action === "asked") {
-      const text = `${trip.why}\nShall it go on all the same? Answer "${stopAnswer}", or say how it is to go on.`;
+      const text = `${trip.why.slice(0, maxWhyChars).toWellFormed()}\nShall it go on all the same? Answer "${stopAnswer}", or say how it is to go on.`;
       await claim.commit({ ...journal, events, ask: claim.question(trip.guard, text, stopAnswer) });
       return null;
     }

@@ -93,6 +93,12 @@ test("a note is claimed by who made it", () => {
   expect(claimsNote("Ada wrote Note G in 1843.")).toBe(false);
 });
 
+test("what is said after 200,000 characters is not looked for", () => {
+  const long = `${"word ".repeat(40_000)}\n`;
+  expect(claimedFiles(`${long}I have written a.md.`)).toEqual([]);
+  expect(claimedFiles(`I have written a.md.\n${long}`)).toHaveLength(1);
+});
+
 test("files are named by their ending, citations and hosts are not files", () => {
   expect(namedFiles("See a.md, src/b.ts and a.md at example.com; v1.2.md?")).toEqual(["a.md", "src/b.ts", "v1.2.md"]);
   expect(deniesFile("There is no a.md here. b.md is fine.", "a.md")).toBe(true);

@@ -80,20 +80,38 @@ const objectBefore = new RegExp(
 const denial =
   /\b(?:not|no|none|nothing|nobody|neither|never|cannot|can't|couldn't|could|didn't|doesn't|don't|isn't|wasn't|won't|without|unable|missing|absent|lacks?|failed|would|should|will|shall|may|might|must|if|unless|to be|instead of|rather than|kein\w*|nicht\w*|nie|fehlt|ohne|sans|pas|aucun|rien|no existe|nada|ningún|falta)\b/i;
 
+/** Of a text that is read for what it says, and of one sentence of it: nobody says more in one breath, and every rule stays linear. */
+const maxChars = 200_000;
+const maxSentenceChars = 2000;
+/** Of what stands before a path: what it is, is said nearby. */
+const maxBeforeChars = 240;
+
 /** Sentences, list items and table rows. A dot inside a path or an address ends nothing. */
 function sentencesOf(text: string): string[] {
-  return text.split(/(?<=[.!?;])\s+|\n+/).filter((sentence) => sentence.trim() !== "");
+  const sentences = text
+    .slice(0, maxChars)
+    .replaceAll(/[^\S\n]+/g, " ")
+    .split(/(?<=[.!?;]) |\n+/);
+  return sentences.flatMap((sentence) => {
+    if (sentence.length <= maxSentenceChars) return sentence.trim() === "" ? [] : [sentence];
+    const pieces = Math.ceil(sentence.length / maxSentenceChars);
+    return Array.from({ length: pieces }, (_, at) =>
+      sentence.slice(at * maxSentenceChars, (at + 1) * maxSentenceChars),
+    );
+  });
 }
 
 /** Sentences in which something is said, without what they only quote. */
 function statementsOf(text: string): string[] {
-  const own = text.replaceAll(/"[^"\n]*\s[^"\n]*\s[^"\n]*"|“[^”\n]*\s[^”\n]*\s[^”\n]*”/g, " ");
+  const own = text.slice(0, maxChars).replaceAll(/"[^"\n]*\s[^"\n]*\s[^"\n]*"|“[^”\n]*\s[^”\n]*\s[^”\n]*”/g, " ");
   return sentencesOf(own).filter((sentence) => !sentence.trim().endsWith("?") && !denial.test(sentence));
 }
 
 /** Every file that a text names, in order, once each. */
 export function namedFiles(text: string): string[] {
-  return [...new Set(pathsIn(text, [pathPattern]).map(({ path }) => path))];
+  return [
+    ...new Set(sentencesOf(text).flatMap((sentence) => pathsIn(sentence, [pathPattern]).map(({ path }) => path))),
+  ];
 }
 
 /** Files that a text expects to be there: it does not only ask about them. */
@@ -119,7 +137,7 @@ export function askedFiles(text: string): string[] {
       // "from a.md and b.md": the second is what the first is.
       const between = sentence.slice(last.to, from);
       const isNext = last.to > 0 && /^["'`*)]*\s*(?:,|and|or|&|und|y|et)+\s*(?:and\s+)?["'`*(]*$/i.test(between);
-      const isAsked = isNext ? last.isAsked : isAskedFor(sentence.slice(0, from));
+      const isAsked = isNext ? last.isAsked : isAskedFor(sentence.slice(Math.max(0, from - maxBeforeChars), from));
       if (isAsked) asked.add(path);
       last = { to, isAsked };
     }
@@ -222,7 +240,9 @@ export function claimedFiles(text: string, points = false): FileClaim[] {
     const isMine = byMe.test(sentence);
     const isMade = isMine || (somehowMade.test(sentence) && !bySomebodyElse.test(sentence));
     for (const named of pathsIn(sentence, isMade ? [pathPattern, targetPattern] : [pathPattern])) {
-      const isPointed = points && (pointing.test(sentence.slice(0, named.from)) || alone(sentence, named));
+      const isPointed =
+        points &&
+        (pointing.test(sentence.slice(Math.max(0, named.from - maxBeforeChars), named.from)) || alone(sentence, named));
       if (!isMade && !isPointed) continue;
       const before = claims.get(named.path);
       claims.set(named.path, { path: named.path, byMe: isMine || before?.byMe === true });

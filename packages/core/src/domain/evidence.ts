@@ -10,19 +10,20 @@ export type Evidence =
 /** Of a whole goal: also that its answer cites, so many times at least. */
 export type GoalEvidence = Evidence | { readonly citations: number };
 
-const toolSchema = z.object({ tool: z.string().min(1) });
+/** More is no contract but a plan. */
+const maxItems = 20;
+const maxChars = 1000;
+
+const toolSchema = z.object({ tool: z.string().min(1).max(maxChars) });
 const artifactSchema = z
-  .object({ artifact: z.string().min(1), contains: z.string().nullish() })
+  .object({ artifact: z.string().min(1).max(maxChars), contains: z.string().max(maxChars).nullish() })
   // As the file tools read a path.
   .transform(({ artifact, contains }) => ({ artifact: artifact.replace(/^(?:\.\/)+/, ""), contains }))
   .transform(({ artifact, contains }) => (contains ? { artifact, contains } : { artifact }));
-const noteSchema = z.object({ note: z.union([z.string(), z.boolean()]).transform(String) });
+const noteSchema = z.object({ note: z.union([z.string().max(maxChars), z.boolean()]).transform(String) });
 const citationsSchema = z.object({
   citations: z.union([z.int(), z.boolean().transform(Number)]).pipe(z.int().min(1).max(1000)),
 });
-
-/** More is no contract but a plan. */
-const maxItems = 50;
 
 export const evidenceList = readableItems(z.union([toolSchema, artifactSchema, noteSchema]), maxItems);
 export const goalEvidenceList = readableItems(

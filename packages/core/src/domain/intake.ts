@@ -3,17 +3,21 @@ import { z } from "zod";
 import { goalEvidenceList, goalEvidenceOutput } from "./evidence.ts";
 import { lenient, readableItems, strict, textOutput, textsOutput } from "./lenient.ts";
 
-const maxEntities = 50;
+/** It rides in every prompt and every claim of its goal. */
+const maxItems = 20;
+const maxChars = 1000;
+const maxEntityChars = 200;
 /** More than this nobody answers. */
 export const maxAmbiguities = 3;
-const maxChars = 2000;
 
-const clipped = z.string().transform((text) => text.trim().slice(0, maxChars).toWellFormed());
+const clippedTo = (chars: number) => z.string().transform((text) => text.trim().slice(0, chars).toWellFormed());
+const clipped = clippedTo(maxChars);
+const named = clippedTo(maxEntityChars).pipe(z.string().min(1));
 
 export const intakeSchema = z.object({
   intent: clipped.pipe(z.string().min(1)),
-  entities: readableItems(z.object({ type: clipped, value: clipped }), maxEntities),
-  constraints: readableItems(clipped.pipe(z.string().min(1)), maxEntities),
+  entities: readableItems(z.object({ type: clippedTo(maxEntityChars), value: named }), maxItems),
+  constraints: readableItems(clipped.pipe(z.string().min(1)), maxItems),
   deliverable: lenient(clipped, ""),
   risk: lenient(clipped, ""),
   /** What must be there at the end, whatever a model says. */
