@@ -9,6 +9,7 @@ import {
   hasGoalEnded,
   isBudgetReason,
   maxAttempts,
+  maxQuestions,
   maxSends,
   maxSplitDepth,
   taskMoves,
@@ -16,8 +17,11 @@ import {
   type ClaimedGoal,
   type ClaimRequest,
   type CommitReply,
+  type Clarification,
   type DueJob,
   type GoalStatus,
+  type GuardCounts,
+  type GuardLimits,
   type ModelRequest,
   type ModelStepOutput,
   type Resolution,
@@ -76,10 +80,20 @@ interface Ledger {
   /** By the writes that won, each counted once. */
   used: { steps: number; tokens: number; microUsd: number };
   readonly doneEffects: Map<string, string>;
+  /** Of answered questions. */
+  readonly answers: Map<string, string>;
+  intake: string | null;
+  /** Calls for a plan up to the last answer about plans. */
+  heard: { readonly attempt: number; readonly calls: number };
+  /** Since its last plan was taken or a question about plans was answered. */
+  told: { readonly plans: number; readonly strikes: Record<"thrash" | "drift", number>; isAnswered: boolean };
 }
 
 /** Longer than a lease, a reconciler's round and the queue's fetch together. */
 const restMs = 60_000;
+
+/** As the planner has it: a plan is sent back so often. */
+const maxPlanRepairs = 2;
 
 const dead: ReadonlySet<TaskStatus> = new Set(["failed", "abandoned", "cancelled"]);
 
@@ -87,10 +101,10 @@ export interface ChecksOptions {
   readonly tenantCap: number;
   /** Whether a tool's calls run without asking. */
   isAuto(tool: string): boolean;
-  /** Also what is known not to hold yet: see docs/simulator.md. */
+  readonly guards: GuardLimits;
 }
 
-export function createChecks(tables: Tables, outside: () => Outside, { tenantCap, isAuto }: ChecksOptions) {
+export function createChecks(tables: Tables, outside: () => Outside, { tenantCap, isAuto, guards }: ChecksOptions) {
   const ledgers = new Map<string, Ledger>();
   const won = new Set<string>();
   const claims = new Map<string, string>();
@@ -115,6 +129,10 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       journaled: new Set(),
       used: { steps: 0, tokens: 0, microUsd: 0 },
       doneEffects: new Map(),
+      answers: new Map(),
+      intake: null,
+      heard: { attempt: 0, calls: 0 },
+      told: { plans: 0, strikes: { thrash: 0, drift: 0 }, isAnswered: false },
     };
     ledgers.set(id, ledger);
     return ledger;
@@ -252,7 +270,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
   const leavesOf = (id: string): readonly string[] =>
     findTask(id)?.status === "split" ? parts.get(id)!.flatMap(leavesOf) : [id];
 
-  function checkGoal(book: GoalBook): void {
+  function checkGoal(book: GoalBook, operation: string): void {
     const { goal, tasks } = book;
     const ledger = ledgerOf(goal.id);
     const { seen } = ledger;
@@ -275,6 +293,8 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     if (wantsPlan && !ended)
       hold("W5", goal.plan_wanted > 0, () => `goal ${goal.id}: a task ended badly and no plan is wanted`);
     checkCounters(book, ledger);
+    checkQuestions(book, ledger, operation);
+    checkGuards(book, ledger);
     checkJournal(book, ledger);
     checkWaits(book);
     checkEffects(book, ledger);
@@ -298,8 +318,16 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     if (goal.asleep_at !== null && !ended)
       hold(
         "§6",
-        goal.status === "running" && !tasks.some((task) => ["ready", "running", "reflecting"].includes(task.status)),
+        goal.status === "waiting" ||
+          (goal.status === "running" &&
+            !tasks.some((task) => ["ready", "running", "reflecting"].includes(task.status))),
         () => `goal ${goal.id} sleeps while it works`,
+      );
+    if (goal.status === "waiting")
+      hold(
+        "§6",
+        (goal.asleep_at !== null) === (goal.exhausted === null),
+        () => `the wall clock of ${goal.id} runs on while its submitter is asked`,
       );
     ledger.seen = {
       status: goal.status,
@@ -315,6 +343,117 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
         ]),
       ),
     };
+  }
+
+  function checkQuestions({ goal, questions, events, steps }: GoalBook, ledger: Ledger, operation: string): void {
+    const isAsking = goal.status === "waiting" || (goal.status === "paused" && goal.paused_from === "waiting");
+    const open = questions.filter((question) => question.status === "open");
+    hold(
+      "§5",
+      open.length === Number(isAsking),
+      () => `goal ${goal.id} is ${goal.status}, ${open.length} questions are open`,
+    );
+    if (isAsking) {
+      hold("W5", goal.plan_wanted > 0, () => `goal ${goal.id} asks, and no plan is wanted for the answer`);
+      hold("§5", operation !== "claimWork" || ledger.seen?.status === "waiting", () => `a claim makes ${goal.id} ask`);
+    }
+    if (ledger.seen?.status === "waiting" && goal.status !== "waiting") {
+      const isAnswered = goal.status === "running" && ["deed answer", "fireDueWaits"].includes(operation);
+      hold(
+        "§5",
+        isAnswered || goal.status === "paused" || goal.status === "cancelled",
+        () => `goal ${goal.id} waited for an answer and is ${goal.status} after ${operation}`,
+      );
+    }
+    if (questions.length > 0)
+      hold("§5", goal.questions_wait_ms !== null, () => `goal ${goal.id} asks, and is not allowed to`);
+    hold("§5", questions.length <= maxQuestions, () => `goal ${goal.id} asks ${questions.length} times`);
+    const answered = questions.filter((question) => question.status === "answered");
+    for (const { id, answer } of answered) {
+      const kept = ledger.answers.get(id) ?? answer;
+      hold("§5", kept === answer, () => `question ${id} was answered with ${kept}, now it is ${answer}`);
+      ledger.answers.set(id, answer ?? "");
+    }
+    const count = (type: string) => events.filter((event) => event.type === type).length;
+    const kept = goal.clarifications as readonly Clarification[];
+    hold(
+      "§5",
+      answered.length === ledger.answers.size &&
+        answered.length === count("goal.answered") &&
+        canonicalJson(kept.map((each) => each.answer)) === canonicalJson(answered.map((each) => each.answer)),
+      () => `goal ${goal.id} was answered ${answered.length} times, it heard ${kept.length}`,
+    );
+    hold("W9", count("goal.asked") === questions.length, () => `goal ${goal.id} asked more or less than it told`);
+
+    const intake = goal.intake === null ? null : canonicalJson(goal.intake as never);
+    hold("§6", ledger.intake === null || intake === ledger.intake, () => `the intake of ${goal.id} was taken twice`);
+    ledger.intake = intake;
+    hold(
+      "§6",
+      count("goal.understood") === Number(intake !== null),
+      () => `goal ${goal.id} was understood ${count("goal.understood")} times`,
+    );
+    const calls = steps.filter((step) => step.stage === "intake").length;
+    hold("§6", calls <= 2, () => `the intake of ${goal.id} took ${calls} calls`);
+  }
+
+  /** A guard that ends or asks has told the planner before, as often as it must; an answer is heard before a plan is taken. */
+  function checkGuards({ goal, steps, events }: GoalBook, ledger: Ledger): void {
+    const planCalls = steps.filter((step) => step.stage === "plan").length;
+    const counts: Partial<GuardCounts> = goal.guards as Partial<GuardCounts>;
+    for (const event of events.slice(ledger.events)) {
+      if (event.type === "goal.planned") {
+        hold(
+          "§6",
+          planCalls > ledger.told.plans,
+          () => `goal ${goal.id} took a plan that was made before its last answer`,
+        );
+        // A plan without tasks, while others are live, is no plan that trips over nothing.
+        const isPlan = (event.data["tasks"] as readonly string[]).length > 0;
+        ledger.told = isPlan
+          ? { plans: planCalls, strikes: { thrash: 0, drift: 0 }, isAnswered: false }
+          : { ...ledger.told, plans: planCalls };
+      }
+      const { about } = event.data as { about?: string };
+      if (event.type === "goal.answered" && about !== "intake") {
+        // What was counted before stands until its planner goes on.
+        ledger.told = { ...ledger.told, plans: planCalls, isAnswered: true };
+        const attempt = goal.plan_round + 1;
+        const calls = steps.filter((step) => step.stage === "plan" && step.attempt === attempt).length;
+        ledger.heard = { attempt, calls };
+      }
+      if (event.type !== "goal.guarded") continue;
+      const { guard, action } = event.data as { guard: keyof Ledger["told"]["strikes"] | "stall"; action: string };
+      if (guard === "stall") continue;
+      if (ledger.told.isAnswered) ledger.told = { ...ledger.told, strikes: { thrash: 0, drift: 0 }, isAnswered: false };
+      const { told } = ledger;
+      told.strikes[guard] += 1;
+      const isLast = planCalls - told.plans > maxPlanRepairs;
+      if (action !== "reanchored")
+        hold(
+          "§6",
+          told.strikes[guard] >= guards.strikes || isLast,
+          () =>
+            `the planner of ${goal.id} was told of its ${guard} ${told.strikes[guard] - 1} times before it ${action}`,
+        );
+    }
+    for (const guard of ["thrash", "drift"] as const)
+      hold(
+        "§6",
+        (counts[guard] ?? 0) <= Math.min(ledger.told.strikes[guard], guards.strikes),
+        () => `goal ${goal.id} counts ${counts[guard]} of ${guard}, there were ${ledger.told.strikes[guard]}`,
+      );
+    const lastDone = events.findLastIndex((event) => event.type === "task.done");
+    // What a budget cut off finished nothing either.
+    const plans = events
+      .slice(lastDone + 1)
+      .filter((event) => event.type === "goal.planned" || event.type === "goal.failed").length;
+    hold(
+      "§6",
+      (counts.stallRound ?? 0) !== goal.plan_round || (counts.stall ?? 0) <= plans + Number(lastDone >= 0),
+      () => `goal ${goal.id} counts ${counts.stall} idle plans, it made ${plans} since something was done`,
+    );
+    hold("§6", (counts.stall ?? 0) <= guards.idlePlans, () => `goal ${goal.id} counts ${counts.stall} idle plans`);
   }
 
   function checkTask({ needs, tasks }: GoalBook, task: ModelTask, was: SeenTask | undefined, goal: ModelGoal): void {
@@ -581,7 +720,7 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
           if (claimed.kind === "goal") checkGoalClaim(requests[index]!.goal, lease, claimed.claim, by);
         }
       } else if (name === "dispatchDue") checkJobs(reply as readonly DueJob[]);
-      for (const id of tables.touched) checkGoal(tables.books.get(id)!);
+      for (const id of tables.touched) checkGoal(tables.books.get(id)!, name);
     },
 
     onModelCall(request: ModelRequest, actor: Actor | null): void {
@@ -589,14 +728,19 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
       const claim = actor?.claim;
       if (claim === undefined || !stands(actor)) return;
       const book = tables.books.get(claim.kind === "goal" ? claim.id : tables.taskGoals.get(claim.id)!)!;
-      const attempt = claim.kind === "goal" ? book.goal.plan_round + 1 : findTask(claim.id)!.attempt;
+      const round = request.stage === "intake" ? 0 : book.goal.plan_round + 1;
+      const attempt = claim.kind === "goal" ? round : findTask(claim.id)!.attempt;
       const journaled = book.steps.filter(
         (step) =>
           step.subject_id === claim.id &&
           step.attempt === attempt &&
           step.kind === "model" &&
-          step.stage === request.stage,
+          step.stage === request.stage &&
+          (step.stage !== "execute" || hasSaid(step.output as ModelStepOutput)),
       ).length;
+      const { heard } = ledgerOf(book.goal.id);
+      const isAskedAnew = request.stage === "plan" && heard.attempt === attempt;
+      const before = isAskedAnew ? heard.calls : 0;
       // An empty answer is not shown to the model that gave it, but what was wrong with it is.
       const turn =
         request.stage === "execute"
@@ -604,8 +748,8 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
           : request.messages.filter((message) => message.role === "user").length - 1;
       hold(
         "W4",
-        journaled === turn,
-        () => `${claim.id} asks its model for turn ${turn + 1}, ${journaled} are journaled`,
+        journaled - before === turn,
+        () => `${claim.id} asks its model for turn ${turn + 1}, ${journaled - before} are journaled`,
       );
       const room = claim.kind === "goal" ? book.goal.plan_reserved : findTask(claim.id)!.steps_reserved;
       hold("§6", room >= 1, () => `${claim.id} calls a model with no step reserved`);
@@ -724,6 +868,8 @@ export function createChecks(tables: Tables, outside: () => Outside, { tenantCap
     },
   };
 }
+
+const hasSaid = ({ message }: ModelStepOutput) => message.toolCalls.length > 0 || message.text.trim() !== "";
 
 /** One operation may make two moves, as when a wait that begins is over at once. */
 function reaches<Status extends string>(

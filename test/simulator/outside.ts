@@ -72,7 +72,8 @@ export function createOutside(
       onCall(name, args, context);
       await lasts();
       if (random.chance(0.1)) return { ok: false, text: "nothing there" };
-      return { ok: true, text: `saw ${args.n}` };
+      // What is long is put away into a file.
+      return { ok: true, text: `saw ${args.n}`.padEnd(random.chance(0.1) ? 3000 : 0, " and more") };
     },
   });
   const stored = (name: string, kind: "file" | "note"): Tool<z.output<typeof input>> => ({

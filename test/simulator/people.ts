@@ -1,6 +1,7 @@
-/** People: they submit, pause, resume, cancel, signal, decide, retry and give more budget, whenever they like. */
+/** People: they submit, pause, resume, cancel, signal, decide, answer, retry and give more budget, whenever they like. */
 import type { Decision } from "@outerloop/core";
 import * as model from "./model/people.ts";
+import type { ModelQuestion } from "./model/rows.ts";
 import type { Tables } from "./model/tables.ts";
 import type { Random } from "./random.ts";
 import { signalNames } from "./provider.ts";
@@ -15,7 +16,8 @@ export type Deed =
       readonly more: Readonly<Partial<Record<"steps" | "wallMs" | "tokens" | "microUsd", number>>>;
     }
   | { readonly do: "signal"; readonly goal: string; readonly signal: model.GivenSignal }
-  | { readonly do: "decide"; readonly goal: string; readonly wait: string; readonly decision: Decision };
+  | { readonly do: "decide"; readonly goal: string; readonly wait: string; readonly decision: Decision }
+  | { readonly do: "answer"; readonly goal: string; readonly answer: model.GivenAnswer };
 
 export function perform(tables: Tables, deed: Deed): model.Answer {
   switch (deed.do) {
@@ -34,6 +36,8 @@ export function perform(tables: Tables, deed: Deed): model.Answer {
       return model.signalGoal(tables, deed.goal, deed.signal);
     case "decide":
       return model.decideApproval(tables, deed.wait, deed.decision);
+    case "answer":
+      return model.answerQuestion(tables, deed.goal, deed.answer);
   }
 }
 
@@ -45,6 +49,11 @@ export function chooseDeed(tables: Tables, random: Random): Deed | undefined {
   );
   // Who has much to decide does not do much else.
   if (open.length > 0 && random.chance(0.75)) return decide(random, random.pick(open));
+  const asked = books.flatMap((book) => book.questions);
+  const unanswered = asked.filter((question) => question.status === "open");
+  if (unanswered.length > 0 && random.chance(0.4)) return answer(random, random.pick(unanswered));
+  // Late, again, or to what was withdrawn.
+  if (asked.length > 0 && random.chance(0.1)) return answer(random, random.pick(asked));
   if (books.length === 0) return undefined;
   const { goal, tasks } = random.pick(books);
   const kind = random.int(0, 99);
@@ -72,6 +81,16 @@ export function decide(
   if (random.chance(0.5))
     return { ...given, decision: { decision: "reject", ...(random.chance(0.5) && { reason: "no" }) } };
   return { ...given, decision: { decision: "edit", args: { n: `edited${random.int(1, 3)}` } } };
+}
+
+/** Few words, so that the same answer comes twice now and then. */
+export function answer(random: Random, question: Pick<ModelQuestion, "id" | "goal_id">): Deed {
+  const text = random.pick(["go on", "go on", "try the harbour", "stop", "No."]);
+  return {
+    do: "answer",
+    goal: question.goal_id,
+    answer: { question: random.chance(0.7) ? question.id : null, text },
+  };
 }
 
 /** More than any goal begins with. */

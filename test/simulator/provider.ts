@@ -23,9 +23,10 @@ export interface ProviderFaults {
   malformed: number;
 }
 
-/** What a scripted model may know beyond its prompt: keys of the goal's tasks, to depend on. */
+/** What a scripted model may know beyond its prompt: the goal's tasks, to depend on and to repeat. */
 export interface Scene {
-  keysOf(goalId: string): readonly string[];
+  textOf(goalId: string): string;
+  tasksOf(goalId: string): readonly { readonly key: string; readonly text: string }[];
   roundOf(goalId: string): number;
   onModelCall(request: ModelRequest): void;
 }
@@ -85,13 +86,40 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
       case "execute":
         return toolCalls.length > 0 ? "on my way" : "the result";
       case "intake":
-        return JSON.stringify({ intent: "something" });
+        return JSON.stringify(intake());
     }
+  }
+
+  function intake(): unknown {
+    const asks = Array.from({ length: random.pick([0, 0, 1, 4]) }, () => ({
+      question: `which ${unique()}?`,
+      default: `any ${unique()}`,
+    }));
+    return {
+      intent: `something ${unique()}`,
+      entities: [{ type: "place", value: "Bergen" }],
+      constraints: random.chance(0.3) ? ["be brief"] : [],
+      deliverable: "an answer",
+      risk: "",
+      // The last leads out of the workspace, the one before is no tool.
+      evidence: random.chance(0.2)
+        ? [random.pick([{ tool: random.pick(everyTool) }, { note: true }, { tool: "nothing" }, { artifact: "../up" }])]
+        : [],
+      questions: random.chance(0.05) ? [{ question: "" }] : asks,
+    };
+  }
+
+  /** Some of what is planned was planned before, or has nothing to do with the goal. */
+  function plannedText(mood: "new" | "repeats" | "drifts", goalId: string): string {
+    const tasks = scene.tasksOf(goalId);
+    if (mood === "repeats" && tasks.length > 0) return random.pick(tasks).text;
+    return mood === "drifts" ? `wander to island ${unique()}` : `visit ${unique()} of ${scene.textOf(goalId)}`;
   }
 
   function plan(): unknown {
     const goalId = currentActor()?.claim?.id ?? "";
-    const keys = scene.keysOf(goalId);
+    const keys = scene.tasksOf(goalId).map((task) => task.key);
+    const mood = random.chance(0.75) ? "new" : random.pick(["repeats", "drifts"] as const);
     const round = scene.roundOf(goalId) + 1;
     if (round > maxRounds || (round > 1 && random.chance(0.4)))
       return { tasks: [], done: true, final_answer: `answer ${unique()}` };
@@ -105,7 +133,7 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
         const tools = everyTool.filter(() => random.chance(0.35));
         return {
           id,
-          text: `do ${id}`,
+          text: plannedText(mood, goalId),
           depends_on: [
             ...ids.slice(0, index).filter(() => random.chance(0.35)),
             ...keys.filter(() => random.chance(0.15)),

@@ -3,6 +3,7 @@
  * database's clock is the simulation's: clock_timestamp() and now() are found in a schema that is searched first.
  */
 import {
+  answerQuestion,
   cancelGoal,
   createStore,
   decideApproval,
@@ -48,7 +49,7 @@ export async function takeOverClock(db: Db): Promise<void> {
 
 /** Everything of a simulation that was done before is forgotten. */
 export async function emptyStore(db: Db): Promise<void> {
-  await sql`TRUNCATE goals, tasks, task_dependencies, waits, signals, effects, steps, blobs, events, artifacts, memory_entries, leases, sessions, idempotency_keys CASCADE`.execute(
+  await sql`TRUNCATE goals, tasks, task_dependencies, waits, questions, signals, effects, steps, blobs, events, artifacts, memory_entries, leases, sessions, idempotency_keys CASCADE`.execute(
     db,
   );
 }
@@ -89,11 +90,11 @@ export function createFollower(db: Db) {
 /** Meaning, and what only dates from the real clock. */
 const unmodelled: ReadonlySet<string> = new Set(["nearestMemories", "newestMemories"]);
 
-/** A goal's row says in which partition its texts are, which is of the day on which it really was made. */
+/** A goal's row says in which partition its texts and steps are, which is of the day on which it really was made. */
 async function ownArgs(store: Store, name: string, args: readonly unknown[]): Promise<readonly unknown[]> {
-  if (name !== "loadTexts") return args;
-  const [goal, hashes] = args as [{ readonly id: GoalId }, unknown];
-  return [await store.loadGoal(goal.id), hashes];
+  if (name !== "loadTexts" && name !== "listSucceeded") return args;
+  const [goal, ...rest] = args as [{ readonly id: GoalId }, ...unknown[]];
+  return [await store.loadGoal(goal.id), ...rest];
 }
 
 async function callReal(store: Store, name: keyof Store, args: readonly unknown[]): Promise<unknown> {
@@ -110,7 +111,7 @@ async function performReal(db: Db, deed: Deed, tables: Tables): Promise<string> 
   const kind = await (async (): Promise<{ readonly kind: string }> => {
     switch (deed.do) {
       case "submit": {
-        const { id, text, session, planning, budget } = deed.input;
+        const { id, text, session, planning, budget, questionsWaitMs } = deed.input;
         const given = {
           text,
           session,
@@ -122,7 +123,7 @@ async function performReal(db: Db, deed: Deed, tables: Tables): Promise<string> 
           priority: 0,
           labels: {},
           attachments: [],
-          questionsWaitMs: null,
+          questionsWaitMs,
           idempotency: null,
         };
         return submitGoal(db, principal, given, (() => id) as unknown as CreateId);
@@ -141,6 +142,8 @@ async function performReal(db: Db, deed: Deed, tables: Tables): Promise<string> 
           task: deed.signal.task as never,
           by: "simulator",
         });
+      case "answer":
+        return answerQuestion(db, principal, deed.goal as GoalId, { ...deed.answer, by: "simulator" });
       case "decide":
         return decideApproval(db, principal, "simulator", deed.wait as WaitId, deed.decision);
     }
@@ -178,6 +181,9 @@ function readReply(name: string, reply: unknown): unknown {
     case "loadTwins":
       return [...(reply as Map<string, { status: string }>)].map(([key, { status }]) => [key, status]);
     case "tenantsWithDueWork":
+    case "listSucceeded":
+    case "listReachedOut":
+    case "listNotes":
       return (reply as string[]).toSorted();
     case "listOwnClaims":
       return (reply as { id: string }[]).toSorted((a, b) => (a.id < b.id ? -1 : 1));
@@ -227,11 +233,12 @@ async function compareGoal(
       'tasks', (SELECT jsonb_agg(to_jsonb(t) ORDER BY number) FROM tasks t WHERE goal_id = g.id),
       'needs', (SELECT jsonb_agg(task_id || ' ' || depends_on ORDER BY task_id COLLATE "C", depends_on COLLATE "C") FROM task_dependencies WHERE goal_id = g.id),
       'waits', (SELECT jsonb_agg(to_jsonb(w) ORDER BY id COLLATE "C") FROM waits w WHERE goal_id = g.id),
+      'questions', (SELECT jsonb_agg(to_jsonb(q) ORDER BY id COLLATE "C") FROM questions q WHERE goal_id = g.id),
       'signals', (SELECT jsonb_agg(jsonb_build_object('number', number, 'name', name, 'task_id', task_id, 'payload', payload, 'key', key) ORDER BY number) FROM signals WHERE goal_id = g.id),
       'effects', (SELECT jsonb_agg(to_jsonb(e) - 'goal_id' ORDER BY key COLLATE "C") FROM effects e WHERE goal_id = g.id),
       'steps', (SELECT jsonb_agg(to_jsonb(s) ORDER BY number) FROM steps s WHERE goal_id = g.id AND number > ${from.steps}),
       'events', (SELECT jsonb_agg(jsonb_build_object('seq', seq, 'type', type, 'task_id', task_id, 'data', data) ORDER BY seq) FROM events WHERE goal_id = g.id AND seq > ${from.events}),
-      'artifacts', (SELECT jsonb_agg(jsonb_build_object('version', version, 'path', path, 'mode', mode, 'hash', hash, 'task_id', task_id) ORDER BY version) FROM artifacts WHERE goal_id = g.id AND version > ${from.artifacts})
+      'artifacts', (SELECT jsonb_agg(jsonb_build_object('version', version, 'path', path, 'mode', mode, 'origin', origin, 'hash', hash, 'task_id', task_id) ORDER BY version) FROM artifacts WHERE goal_id = g.id AND version > ${from.artifacts})
     ) AS book FROM goals g WHERE id = ${goal.id}`.execute(db);
   told.set(goal.id, { steps: book.steps.length, events: book.events.length, artifacts: book.artifacts.length });
   const byId = <Row extends { readonly id: string }>(list: readonly Row[]) =>
@@ -242,6 +249,7 @@ async function compareGoal(
     tasks: orNull(book.tasks),
     needs: orNull(needs),
     waits: orNull(byId(book.waits)),
+    questions: orNull(byId(book.questions)),
     signals: orNull(
       book.signals.map(({ number, name, task_id, payload, key }) => ({ number, name, task_id, payload, key })),
     ),

@@ -54,6 +54,10 @@ export function drawConfig(random: Random): Config {
       OUTERLOOP_RECONCILE_MS: "2000",
       OUTERLOOP_LEASE_MS: String(random.pick([4000, 10_000])),
       OUTERLOOP_BACKOFF_CAP_MS: "20000",
+      OUTERLOOP_INTAKE: random.pick(["on", "on", "on", "off"]),
+      OUTERLOOP_GUARD_STRIKES: String(random.pick([1, 2, 2, 3])),
+      OUTERLOOP_GUARD_IDLE_PLANS: String(random.int(1, 3)),
+      OUTERLOOP_OBSERVATION_CHARS: "1000",
     },
     "/",
   );

@@ -119,6 +119,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
   const checks = createChecks(tables, () => outside, {
     tenantCap: config.tenantInFlight,
     isAuto,
+    guards: config.guards,
   });
 
   /** Applies one operation at an instant of its own. */
@@ -192,7 +193,8 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
   const registry = createRegistry(outside.skills);
   const queue = createModelQueue(world, random.fork(), queueWeather, queueFaults);
   const models = createScriptedModels(world, random.fork(), providerFaults, {
-    keysOf: (goalId) => tables.books.get(goalId)?.tasks.map((task) => task.key) ?? [],
+    textOf: (goalId) => tables.books.get(goalId)?.goal.text ?? "",
+    tasksOf: (goalId) => tables.books.get(goalId)?.tasks ?? [],
     roundOf: (goalId) => tables.books.get(goalId)?.goal.plan_round ?? 0,
     onModelCall: (request) => guarded(() => checks.onModelCall(request, currentActor())),
   });
@@ -278,6 +280,7 @@ async function runSeed(options: SimulationOptions, world: World, random: Random,
           tokens: scarce && random.chance(0.5) ? random.int(12, 60) * 1000 : 2_000_000,
           microUsd: random.chance(0.2) ? random.int(30_000, 6_000_000) : null,
         },
+        questionsWaitMs: random.chance(0.5) ? random.int(1, 40) * 1000 : null,
       },
     });
     // Its job is sent by whoever submits; that it is lost now and then is the reconciler's to mend.

@@ -14,6 +14,7 @@ import {
   StoreFault,
   type Tables,
 } from "./tables.ts";
+import { askQuestion } from "./questions.ts";
 import { matchSignals, openWaits } from "./waits.ts";
 
 export function commitWrites(tables: Tables, given: readonly Write[], waits: boolean, tenantCap: number): CommitReply {
@@ -93,7 +94,7 @@ function guardWrite(book: GoalBook, write: Write, task: ModelTask | undefined): 
   if (write.task === undefined && write.end !== undefined && goal.live_tasks > 0)
     if (write.end.force !== true && (goal.exhausted === null || write.end.to !== "failed"))
       return refuse("tasks are live");
-  if (write.task === undefined && (write.end ?? write.plan) !== undefined && goal.status === "paused")
+  if (write.task === undefined && (write.end ?? write.plan ?? write.ask) !== undefined && goal.status === "paused")
     return refuse("paused");
   if (write.task !== undefined && write.move?.to === "waiting") {
     const open = openWaits(book, task!.id, task!.attempt);
@@ -168,6 +169,7 @@ function journalWrite(tables: Tables, book: GoalBook, write: Write): number {
       version: goal.file_seq + index + 1,
       path: file.path,
       mode: file.mode,
+      origin: file.origin ?? "written",
       bytes: Buffer.from(file.base64, "base64"),
       hash: file.hash,
       task_id: write.task ?? null,
@@ -270,7 +272,7 @@ function settleWrite(
   const hold_ = write.hold;
   const ends =
     write.task === undefined
-      ? write.plan !== undefined || write.end !== undefined || write.release !== undefined
+      ? (write.plan ?? write.end ?? write.release ?? write.ask) !== undefined
       : write.move !== undefined;
   const letsGo = ends || (write.steps ?? []).some((step) => step.kind === "model" && step.phase === "result");
   const held = heldBy(goal, task);
@@ -364,6 +366,7 @@ function moveTask(tables: Tables, book: GoalBook, write: Extract<Write, { task: 
     if (move.to === "ready" || move.to === "reflecting") task.expired_claims = 0;
     if (move.to === "reflecting") task.result = move.result;
     if (move.to === "failed" || move.to === "abandoned") task.reason = move.reason;
+    if (move.to === "done" && move.reason !== undefined) task.reason = move.reason;
     task.ended_at = ["done", "failed", "abandoned", "split"].includes(move.to) ? now : null;
     task.wait = move.to === "waiting" ? describeWaits(book, task) : null;
   }
@@ -379,7 +382,8 @@ function moveTask(tables: Tables, book: GoalBook, write: Extract<Write, { task: 
       goal.done_since_plan += 1;
       if (
         goal.planning === "every-step" ||
-        (goal.planning === "every-n" && goal.done_since_plan >= goal.planning_every)
+        (goal.planning === "every-n" && goal.done_since_plan >= goal.planning_every) ||
+        move.replan === true
       )
         goal.plan_wanted += 1;
       break;
@@ -543,15 +547,18 @@ function insertTasks(tables: Tables, book: GoalBook, rows: readonly TaskRow[]): 
 function moveGoal(tables: Tables, book: GoalBook, write: Extract<Write, { task?: never }>): void {
   const { goal } = book;
   const now = tables.now();
-  const { plan, end, release } = write;
-  if (plan === undefined && end === undefined && release === undefined) return;
+  const { plan, end, release, ask } = write;
+  goal.intake = write.intake ?? goal.intake;
+  goal.guards = write.guards ?? goal.guards;
+  if ((plan ?? end ?? release ?? ask) === undefined) return;
   goal.lease_id = null;
   goal.dispatched_at = null;
   goal.expired_claims = 0;
   goal.due_at = dueUnlessPaused(goal.due_at, now + (release?.due_in_ms ?? 0));
   goal.steps_reserved -= goal.plan_reserved;
   goal.plan_reserved = 0;
-  if (plan !== undefined) {
+  if (ask !== undefined) askQuestion(tables, book, ask);
+  else if (plan !== undefined) {
     if (plan.tasks.length > 0) insertTasks(tables, book, plan.tasks);
     moveGoalTo(goal, "running");
     goal.plan_round += 1;

@@ -12,6 +12,7 @@ import {
 import { endTasks } from "./commit.ts";
 import { newGoal, type GoalBook, type ModelGoal } from "./rows.ts";
 import { appendEvents, hold, isLive, moveGoalTo, settleSleep, type Tables } from "./tables.ts";
+import { answerOpenQuestion, withdrawQuestions } from "./questions.ts";
 import { matchSignals, resolveByDeadline, wakeTasks } from "./waits.ts";
 
 /** What the people of the simulator see of an answer; the product's own says more. */
@@ -29,16 +30,19 @@ export interface NewGoalInput {
     readonly tokens: number;
     readonly microUsd: number | null;
   };
+  /** null: nobody is asked. */
+  readonly questionsWaitMs: number | null;
 }
 
 export function submitGoal(tables: Tables, input: NewGoalInput): void {
-  const { id, tenant, text, session, planning, budget } = input;
+  const { id, tenant, text, session, planning, budget, questionsWaitMs } = input;
   const goal = newGoal({
     id,
     tenant,
     text,
     session,
     ...budget,
+    questionsWaitMs,
     planning: planning.cadence,
     every: planning.cadence === "every-n" ? planning.every : 1,
     priority: 0,
@@ -51,6 +55,7 @@ export function submitGoal(tables: Tables, input: NewGoalInput): void {
     steps: [],
     events: [],
     waits: [],
+    questions: [],
     signals: [],
     effects: new Map(),
     artifacts: [],
@@ -77,6 +82,7 @@ export function cancelGoal(tables: Tables, id: string): Answer {
   goal.plan_reserved = goal.plan_tokens_reserved = goal.plan_cost_reserved = 0;
   goal.fence += 1;
   goal.ended_at = tables.now();
+  withdrawQuestions(tables, book);
   appendEvents(book, [{ type: "goal.cancelled", data: { reason: null } }]);
   return "moved";
 }
@@ -301,4 +307,23 @@ export function decideApproval(tables: Tables, waitId: string, decision: Decisio
   appendEvents(book, [{ type: "approval.decided", task: task.id, data }]);
   wakeTasks(tables, book, [task.id]);
   return "moved";
+}
+
+export interface GivenAnswer {
+  /** Which question is meant; null for the open one. */
+  readonly question: string | null;
+  readonly text: string;
+}
+
+/** Answers once; the same answer to the same question again changes nothing. */
+export function answerQuestion(tables: Tables, id: string, { question, text }: GivenAnswer): Answer {
+  const book = hold(tables, id);
+  if (book === undefined) return "gone";
+  const open = book.questions.find((each) => each.status === "open");
+  if (open !== undefined && (question === null || question === open.id)) {
+    answerOpenQuestion(tables, book, open, text, "simulator");
+    return "moved";
+  }
+  const asked = book.questions.find((each) => each.id === question);
+  return asked?.status === "answered" && asked.answer === text ? "unchanged" : "refused";
 }

@@ -79,7 +79,7 @@ export function listArtifacts(tables: Tables, goalId: GoalId): ArtifactInfo[] {
         version: chunks.at(-1)!.version,
         size: chunks.reduce((sum, chunk) => sum + chunk.bytes.length, 0),
         hash: hashes.length === 1 ? hashes[0]! : createHash("md5").update(hashes.join(",")).digest("hex"),
-        origin: "written" as const,
+        origin: chunks.at(-1)!.origin as ArtifactInfo["origin"],
         at: new Date(Math.max(...chunks.map((chunk) => chunk.at))).toISOString(),
       };
     });
@@ -134,7 +134,7 @@ export function lastStep(tables: Tables, goalId: GoalId, subject: string, attemp
 }
 
 export function listWriters(tables: Tables, goalId: GoalId): ReadonlyMap<string, readonly string[]> {
-  const written = bookOf(tables, goalId).artifacts.filter((file) => file.task_id !== null);
+  const written = bookOf(tables, goalId).artifacts.filter((file) => file.origin === "written" && file.task_id !== null);
   const byPath = Map.groupBy(written, (file) => file.path);
   return new Map([...byPath].map(([path, all]) => [path, [...new Set(all.map((file) => file.task_id!))].toSorted()]));
 }

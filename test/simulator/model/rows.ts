@@ -5,6 +5,7 @@ import type {
   GoalRow,
   GoalStatus,
   NewEvent,
+  QuestionRecord,
   StepRecord,
   TaskRecord,
   TaskStatus,
@@ -26,6 +27,7 @@ export type ModelTask = Omit<Instants<TaskRecord>, "status" | "tools" | "evidenc
 };
 export type ModelStep = Omit<Instants<StepRecord>, "retention" | "goal_day" | "tenant_id" | "at">;
 export type ModelWait = Instants<WaitRecord>;
+export type ModelQuestion = Instants<QuestionRecord>;
 
 export interface ModelEvent {
   readonly seq: number;
@@ -65,6 +67,7 @@ export interface ModelArtifact {
   readonly version: number;
   readonly path: string;
   readonly mode: string;
+  readonly origin: string;
   readonly bytes: Uint8Array;
   readonly hash: string;
   readonly task_id: string | null;
@@ -91,6 +94,7 @@ export interface GoalBook {
   readonly steps: ModelStep[];
   readonly events: ModelEvent[];
   readonly waits: ModelWait[];
+  readonly questions: ModelQuestion[];
   readonly signals: ModelSignal[];
   readonly effects: Map<string, ModelEffect>;
   readonly artifacts: ModelArtifact[];
@@ -145,6 +149,7 @@ export function newGoal(given: {
   readonly wallMs: number;
   readonly tokens: number;
   readonly microUsd: number | null;
+  readonly questionsWaitMs: number | null;
   readonly now: number;
 }): ModelGoal {
   const { now, id } = given;
@@ -216,7 +221,7 @@ export function newGoal(given: {
     signal_seq: 0,
     intake: null,
     clarifications: [],
-    questions_wait_ms: null,
+    questions_wait_ms: given.questionsWaitMs,
     guards: {},
     created_at: now,
     started_at: null,

@@ -87,15 +87,15 @@ export function appendEvents(book: GoalBook, events: readonly NewEvent[]): void 
   }
 }
 
-/** Stops the wall clock of a goal while all its work waits, and lets it go on after. */
+/** Stops the wall clock of a goal while all its work waits or its submitter is asked, and lets it go on after. */
 export function settleSleep(tables: Tables, { goal, tasks }: GoalBook): void {
-  if (goal.waiting_tasks === 0 && goal.asleep_at === null) return;
-  const asleep =
+  if (goal.waiting_tasks === 0 && goal.asleep_at === null && goal.status !== "waiting") return;
+  const waits =
     goal.waiting_tasks > 0 &&
     goal.status === "running" &&
     goal.plan_wanted === 0 &&
-    goal.exhausted === null &&
     !tasks.some((task) => task.status === "ready" || task.status === "running" || task.status === "reflecting");
+  const asleep = goal.exhausted === null && (goal.status === "waiting" || waits);
   const now = tables.now();
   if (asleep && goal.asleep_at === null) goal.asleep_at = now;
   else if (!asleep && goal.asleep_at !== null) {

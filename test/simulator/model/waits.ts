@@ -1,6 +1,7 @@
 /** What tasks sleep on, and what wakes them (W5). */
 import type { FiredWaits } from "@outerloop/core";
 import type { GoalBook, ModelTask, ModelWait } from "./rows.ts";
+import { answerOpenQuestion } from "./questions.ts";
 import { appendEvents, dueUnlessPaused, hold, isLive, moveTaskTo, settleSleep, type Tables } from "./tables.ts";
 
 export const openWaits = (book: GoalBook, taskId: string, attempt: number) =>
@@ -53,20 +54,26 @@ function wake(tables: Tables, book: GoalBook, task: ModelTask): void {
 export function fireDueWaits(tables: Tables, limit: number): FiredWaits {
   const now = tables.now();
   const open = () => [...tables.books.values()].flatMap((book) => book.waits.filter((wait) => wait.status === "open"));
-  const due = open()
-    .filter((wait) => wait.deadline_at <= now)
-    .toSorted((a, b) => a.deadline_at - b.deadline_at)
-    .slice(0, limit);
+  const asked = () =>
+    [...tables.books.values()].flatMap((book) => book.questions.filter((question) => question.status === "open"));
+  const firstDue = <Row extends { readonly deadline_at: number }>(rows: readonly Row[]) =>
+    rows
+      .filter((row) => row.deadline_at <= now)
+      .toSorted((a, b) => a.deadline_at - b.deadline_at)
+      .slice(0, limit);
+  const due = [...firstDue(open()), ...firstDue(asked())];
   let fired = 0;
   const events: Record<string, number> = {};
-  for (const goalId of new Set(due.map((wait) => wait.goal_id))) {
+  for (const goalId of new Set(due.map((each) => each.goal_id))) {
     if (tables.busy.has(goalId)) continue;
     const book = hold(tables, goalId)!;
     const ended = book.waits
       .filter((wait) => wait.status === "open" && wait.deadline_at <= now)
       .toSorted((a, b) => a.seq - b.seq);
     for (const wait of ended) resolveByDeadline(tables, wait);
-    fired += ended.length;
+    const late = book.questions.filter((question) => question.status === "open" && question.deadline_at <= now);
+    fired += ended.length + late.length;
+    for (const question of late) answerOpenQuestion(tables, book, question, question.default_answer, null);
     for (const wait of ended)
       if (wait.kind === "approval" || wait.kind === "outcome")
         appendEvents(book, [
@@ -83,7 +90,7 @@ export function fireDueWaits(tables: Tables, limit: number): FiredWaits {
     );
     events[goalId] = book.goal.event_seq;
   }
-  const next = Math.min(...open().map((wait) => wait.deadline_at));
+  const next = Math.min(...[...open(), ...asked()].map((each) => each.deadline_at));
   return { fired, events, nextMs: next === Infinity ? null : next - now };
 }
 
