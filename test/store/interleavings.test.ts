@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
+  answerQuestion,
   cancelGoal,
   claimGoal,
   claimTasks,
@@ -17,6 +18,7 @@ import {
   decideApproval,
   fireDueWaits,
   loadWaits,
+  noGuardCounts,
   type WaitId,
   type ClaimedGoal,
   type ClaimedTask,
@@ -36,6 +38,7 @@ import {
   createDriver,
   newLease,
   operator,
+  questionRow,
   taskRows,
   waitRow,
   type Driver,
@@ -57,6 +60,8 @@ interface Scene {
   /** Another one in reflection, claimed. */
   readonly reflectingToo: ClaimedTask;
   readonly planner: ClaimedGoal;
+  /** Due, where its planner has asked already. */
+  readonly question: string | null;
   readonly takeover: LeaseId;
 }
 
@@ -90,6 +95,16 @@ const operations: Readonly<Record<string, Operation>> = {
       fence: scene.planner.fence,
       end: { to: "succeeded", answer: "x" },
     }),
+  ask: (driver, scene) =>
+    driver.door.commit({
+      id: createId("write"),
+      goal: scene.goal,
+      fence: scene.planner.fence,
+      ask: questionRow({ about: "drift" }),
+      guards: { ...noGuardCounts, drift: 2 },
+    }),
+  answer: (driver, scene) => answer(driver, scene, "go on"),
+  "answer otherwise": (driver, scene) => answer(driver, scene, "stop"),
   "journal a step": (driver, scene) =>
     driver.door.commit(
       write(scene, scene.running, {
@@ -141,11 +156,30 @@ const operations: Readonly<Record<string, Operation>> = {
     driver.door.commit(write(scene, scene.orphan, { move: { to: "reflecting", result: "late" } })),
   cancel: (driver, scene) => cancelGoal(driver.db, operator, scene.goal, null),
   pause: (driver, scene) => pauseGoal(driver.db, operator, scene.goal),
+  resume: (driver, scene) => resumeGoal(driver.db, operator, scene.goal),
   dispatch: (driver) => dispatchDue(driver.db, operator.tenantId, 100_000, 500),
 };
 
 /** These do not lock the goal's row, so they never wait for its holder. */
 const lockless = new Set(["dispatch", "fire timers"]);
+
+/** What may meet while a goal waits for its submitter. */
+const whileAsking = [
+  "ask",
+  "answer",
+  "answer otherwise",
+  "fire timers",
+  "cancel",
+  "pause",
+  "resume",
+  "finish execution",
+  "reflect abandoned",
+  "signal",
+  "dispatch",
+] as const;
+
+const answer = (driver: Driver, { goal, question }: Scene, text: string) =>
+  answerQuestion(driver.db, operator, goal, { question, text, by: "test" });
 
 const sendGo = (driver: Driver, goal: GoalId) =>
   signalGoal(driver.db, operator, goal, { name: "go", payload: null, task: null, key: null, by: "test" });
@@ -191,8 +225,18 @@ async function setScene(driver: Driver): Promise<Scene> {
     reflecting,
     reflectingToo,
     planner,
+    question: null,
     takeover: await newLease(driver.db),
   };
+}
+
+/** The same goal, whose planner has asked what nobody answered until now. */
+async function setAskingScene(driver: Driver): Promise<Scene> {
+  const scene = await setScene(driver);
+  const ask = questionRow({ for_ms: 0 });
+  const write = { id: createId("write"), goal: scene.goal, fence: scene.planner.fence, ask };
+  expect(await driver.door.commit(write)).toMatchObject({ outcome: "won", goalStatus: "waiting" });
+  return { ...scene, question: ask.id };
 }
 
 /** Plays worker and planner until the goal ends; a stuck task or a lost wake-up shows as a round without progress. */
@@ -205,6 +249,7 @@ async function playToEnd(driver: Driver, goal: GoalId): Promise<string> {
     const row = await driver.db.selectFrom("goals").selectAll().where("id", "=", goal).executeTakeFirstOrThrow();
     if (row.ended_at !== null) return row.status;
     if (row.status === "paused") await resumeGoal(driver.db, operator, goal);
+    await answerQuestion(driver.db, operator, goal, { question: null, text: "go on", by: "test" });
     const tasks = await driver.db
       .selectFrom("tasks")
       .selectAll()
@@ -263,8 +308,8 @@ describeWithServers("two sessions on real PostgreSQL", () => {
     }
   }
 
-  async function meet(first: string, second: string): Promise<void> {
-    const scene = await setScene(driver);
+  async function meet(first: string, second: string, set = setScene): Promise<Scene> {
+    const scene = await set(driver);
     const holder = await database.pool.connect();
     const running: Promise<unknown>[] = [];
     try {
@@ -286,12 +331,33 @@ describeWithServers("two sessions on real PostgreSQL", () => {
     expect(await brokenInvariants(driver.db), `${first} met by ${second}`).toEqual([]);
     expect(await playToEnd(driver, scene.goal), `${first} met by ${second}`).not.toBe("stuck");
     expect(await brokenInvariants(driver.db), `after ${first} met by ${second}`).toEqual([]);
+    return scene;
   }
 
   const names = Object.keys(operations);
   for (const first of names) {
     test(`${first}: whoever comes while it commits, no wake-up is lost, no task is stuck, no stale write counts`, async () => {
       for (const second of names) await meet(first, second);
+    }, 120_000);
+  }
+
+  for (const first of whileAsking) {
+    test(`${first}, while the goal asks: whoever comes, its question is answered once or withdrawn, and it goes on`, async () => {
+      for (const second of whileAsking) {
+        const { goal, question } = await meet(first, second, setAskingScene);
+        const { rows } = await sql<{ status: string; answers: number; asked: number }>`
+          SELECT status, (SELECT count(*)::integer FROM events WHERE goal_id = ${goal} AND type = 'goal.answered') AS answers,
+            (SELECT count(*)::integer FROM questions WHERE goal_id = ${goal}) AS asked
+          FROM questions WHERE id = ${question}`.execute(driver.db);
+        // The late ask of a planner that has asked already is stale.
+        expect(rows, `${first} met by ${second}`).toEqual([
+          {
+            status: expect.stringMatching(/answered|withdrawn/),
+            answers: rows[0]?.status === "answered" ? 1 : 0,
+            asked: 1,
+          },
+        ]);
+      }
     }, 120_000);
   }
 

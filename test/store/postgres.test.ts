@@ -3,6 +3,7 @@ import { cloneDatabase, describeWithServers } from "../support/servers.ts";
 import { budgetCases } from "./budget.cases.ts";
 import { doorBatchCases } from "./door-batches.cases.ts";
 import { doorCases } from "./door.cases.ts";
+import { questionCases } from "./question.cases.ts";
 
 describeWithServers("PostgreSQL", () => {
   const open = async () =>
@@ -10,4 +11,5 @@ describeWithServers("PostgreSQL", () => {
   doorCases("PostgreSQL", open);
   doorBatchCases("PostgreSQL", open);
   budgetCases("PostgreSQL", open);
+  questionCases("PostgreSQL", open);
 });

@@ -21,6 +21,7 @@ import {
   type GoalId,
   type LeaseId,
   type Principal,
+  type QuestionRow,
   type TaskId,
   type TaskRow,
   type WaitRow,
@@ -165,6 +166,11 @@ export function waitRow(kind: WaitRow["kind"], seq: number, more: Partial<WaitRo
   };
 }
 
+/** A question as a planner asks it, an hour ahead unless said otherwise. */
+export function questionRow(more: Partial<QuestionRow> = {}): QuestionRow {
+  return { id: createId("question"), about: "intake", text: "which?", default: "any", for_ms: 3_600_000, ...more };
+}
+
 /** What must hold of every goal whenever nobody is in the middle of a write; returns what does not. */
 export async function brokenInvariants(db: Db): Promise<readonly string[]> {
   const { rows } = await sql<{ broken: string }>`
@@ -201,7 +207,14 @@ export async function brokenInvariants(db: Db): Promise<readonly string[]> {
     UNION ALL SELECT format('task %s waits for nothing', id) FROM tasks t WHERE status = 'waiting' AND NOT EXISTS (SELECT FROM waits w WHERE w.task_id = t.id AND w.attempt = t.attempt AND w.status = 'open')
     UNION ALL SELECT format('wait %s is open, its task is %s', w.id, t.status) FROM waits w JOIN tasks t ON t.id = w.task_id WHERE w.status = 'open' AND t.status NOT IN ('running', 'waiting', 'reflecting')
     UNION ALL SELECT format('goal %s sleeps while it works', id) FROM goals g WHERE asleep_at IS NOT NULL AND ended_at IS NULL
-      AND (status <> 'running' OR EXISTS (SELECT FROM tasks t WHERE t.goal_id = g.id AND t.status IN ('ready', 'running', 'reflecting')))
+      AND status <> 'waiting' AND (status <> 'running' OR EXISTS (SELECT FROM tasks t WHERE t.goal_id = g.id AND t.status IN ('ready', 'running', 'reflecting')))
+    UNION ALL SELECT format('goal %s is %s, %s questions of it are open', g.id, g.status, (SELECT count(*) FROM questions q WHERE q.goal_id = g.id AND q.status = 'open'))
+      FROM goals g WHERE (g.status = 'waiting' OR g.status = 'paused' AND g.paused_from = 'waiting')::integer
+        <> (SELECT count(*) FROM questions q WHERE q.goal_id = g.id AND q.status = 'open')
+    UNION ALL SELECT format('goal %s waits for an answer and is claimed, wants no plan, or its clock runs on', id) FROM goals
+      WHERE status = 'waiting' AND (lease_id IS NOT NULL OR plan_wanted = 0 OR (asleep_at IS NULL) <> (exhausted IS NOT NULL))
+    UNION ALL SELECT format('goal %s was answered %s times, it heard %s', g.id, (SELECT count(*) FROM questions q WHERE q.goal_id = g.id AND q.status = 'answered'), jsonb_array_length(g.clarifications))
+      FROM goals g WHERE jsonb_array_length(g.clarifications) <> (SELECT count(*) FROM questions q WHERE q.goal_id = g.id AND q.status = 'answered')
     UNION ALL SELECT format('goal %s ended %s times', goal_id, ends) FROM (
       SELECT goal_id, count(*) FILTER (WHERE type IN ('goal.succeeded', 'goal.failed', 'goal.abandoned', 'goal.cancelled')) AS ends,
         count(*) FILTER (WHERE type = 'goal.resumed' AND data ? 'budget') AS resumed FROM events GROUP BY 1) e WHERE ends > 1 + resumed`.execute(
