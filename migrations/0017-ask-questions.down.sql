@@ -519,6 +519,9 @@ DELETE FROM artifacts WHERE origin = 'observed';
 ALTER TABLE artifacts DROP CONSTRAINT artifacts_origin_check;
 ALTER TABLE artifacts ADD CONSTRAINT artifacts_origin_check CHECK (origin IN ('attached', 'written'));
 -- Who was waited for is asked no more.
-UPDATE goals SET status = 'running', plan_wanted = greatest(plan_wanted, 1), asleep_at = NULL WHERE status = 'waiting';
+UPDATE goals SET status = 'running', plan_wanted = greatest(plan_wanted, 1), asleep_at = NULL,
+    deadline_at = deadline_at + coalesce(clock_timestamp() - asleep_at, interval '0'),
+    wall_warn_at = wall_warn_at + coalesce(clock_timestamp() - asleep_at, interval '0')
+  WHERE status = 'waiting';
 UPDATE goals SET paused_from = 'running' WHERE paused_from = 'waiting';
 ALTER TABLE goals DROP COLUMN intake, DROP COLUMN clarifications, DROP COLUMN questions_wait_ms, DROP COLUMN guards;

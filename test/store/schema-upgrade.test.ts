@@ -1,8 +1,13 @@
 /** What `outerloop migrate` and a service that may not migrate find in a database: nothing, something older, something newer. */
 import {
+  answerQuestion,
   awaitSchema,
+  claimGoal,
+  createId,
   migrate,
+  noGuardCounts,
   openDatabase,
+  pauseGoal,
   readConfig,
   readSchemaState,
   upgradeSchema,
@@ -11,7 +16,7 @@ import {
 import { sql } from "kysely";
 import pg from "pg";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createDriver } from "../support/goal-driver.ts";
+import { brokenInvariants, createDriver, operator, questionRow } from "../support/goal-driver.ts";
 import { endProcesses, isReady, startProcess } from "../support/processes.ts";
 import { cloneDatabase, describeWithServers, redisDatabase } from "../support/servers.ts";
 
@@ -84,6 +89,64 @@ describeWithServers("the schema", () => {
     backup.release();
     expect(await upgrading).toContain("applied 0016-support-rollouts");
     await other.end();
+  });
+
+  test("can be taken back behind questions with goals that wait for an answer, and be brought up to date again", async () => {
+    const { db } = database;
+    const functions = async () =>
+      (
+        await sql<{ source: string }>`
+          SELECT pg_get_functiondef(p.oid) AS source FROM pg_proc p
+          WHERE pronamespace = 'public'::regnamespace AND prokind = 'f' AND probin IS NULL AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
+          ORDER BY oid::regprocedure::text`.execute(db)
+      ).rows.map((row) => row.source);
+    await migrate(db, "0016-support-rollouts");
+    const before = await functions();
+    const driver = await createDriver(db);
+    const after = await functions();
+    const ask = async () => {
+      const goal = await driver.submit();
+      const { fence } = (await claimGoal(db, goal, driver.lease))!;
+      const bytes = { base64: "eA==", hash: "h", mode: "write" } as const;
+      const files = [
+        { ...bytes, path: "seen.txt", origin: "observed" },
+        { ...bytes, path: "kept.txt" },
+      ] as const;
+      const write = { id: createId("write"), goal, fence, files, ask: questionRow(), guards: noGuardCounts };
+      expect(await driver.door.commit(write)).toMatchObject({ outcome: "won", goalStatus: "waiting" });
+      return goal;
+    };
+    const waiting = await ask();
+    const paused = await ask();
+    await pauseGoal(db, operator, paused);
+    const answered = await ask();
+    await answerQuestion(db, operator, answered, { question: null, text: "go on", by: "Ann" });
+    await sql`UPDATE goals SET asleep_at = asleep_at - interval '1 day' WHERE id = ${waiting}`.execute(db);
+
+    await migrate(db, "0016-support-rollouts");
+    expect(await functions()).toEqual(before);
+    const rows = await sql<Record<string, unknown>>`
+      SELECT id, status, paused_from, plan_wanted, asleep_at, deadline_at > now() + interval '20 hours' AS has_slept FROM goals ORDER BY created_at`.execute(
+      db,
+    );
+    const plain = { paused_from: null, plan_wanted: 1, asleep_at: null, has_slept: false };
+    expect(rows.rows).toEqual([
+      { ...plain, id: waiting, status: "running", has_slept: true },
+      { ...plain, id: paused, status: "paused", paused_from: "running" },
+      { ...plain, id: answered, status: "running" },
+    ]);
+    expect((await sql<{ path: string }>`SELECT DISTINCT path FROM artifacts`.execute(db)).rows).toEqual([
+      { path: "kept.txt" },
+    ]);
+    // It is planned by what was there before.
+    const { rows: jobs } = await sql<{ goal: string }>`
+      SELECT job ->> 'goal' AS goal FROM jsonb_array_elements(dispatch_due('default', 100, 100)) job`.execute(db);
+    expect(jobs.map((job) => job.goal)).toEqual(expect.arrayContaining([waiting, answered]));
+
+    await migrate(db);
+    expect(await functions()).toEqual(after);
+    expect(await ask()).toBeDefined();
+    expect(await brokenInvariants(db)).toEqual([]);
   });
 
   test("has a number to scale by that gives who may ask for it nothing else", async () => {
