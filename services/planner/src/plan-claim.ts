@@ -34,6 +34,8 @@ export class PlanClaim {
   goal: Goal;
   /** As they are to be kept with the next write. */
   guards: GuardCounts;
+  /** As the goal has them. */
+  #keptGuards: GuardCounts;
   /** What is reserved for this claim, as the last commit said. */
   held: Held;
 
@@ -43,6 +45,7 @@ export class PlanClaim {
     this.lost = lost;
     this.goal = claimed.goal;
     this.guards = claimed.goal.guards;
+    this.#keptGuards = claimed.goal.guards;
     this.held = claimed.held;
   }
 
@@ -108,13 +111,15 @@ export class PlanClaim {
     return vector === undefined ? [] : [{ id: createId("memory"), kind: "answer", text, ...vector }];
   }
 
-  commitPlan(journal: GoalChange, planned: readonly PlannedTask[]): Promise<Committed> {
+  /** @param guards as they are where the plan is taken */
+  commitPlan(journal: GoalChange, planned: readonly PlannedTask[], guards = this.guards): Promise<Committed> {
     const tasks = planRows(planned, this.claimed.tasks, this.runtime.createId);
     const data = { round: this.goal.planRound + 1, tasks: tasks.map((task) => task.key) };
     return this.commit({
       ...journal,
       plan: { tasks, read: this.claimed.row.plan_wanted },
       events: [...(journal.events ?? []), { type: "goal.planned", data }],
+      guards,
     });
   }
 
@@ -130,13 +135,21 @@ export class PlanClaim {
 
   /** A goal that was paused meanwhile takes no plan, asks nothing and does not end: what was paid for is journaled and the claim given back. */
   async commit(change: GoalChange): Promise<Committed> {
-    const isCounted = canonicalJson({ ...this.guards }) === canonicalJson({ ...this.claimed.goal.guards });
-    const write = isCounted ? change : { ...change, guards: this.guards };
-    const committed = await this.#send(write);
-    if (committed.outcome === "won") this.#countGuards(write);
+    const committed = await this.#send(change);
+    if (committed.outcome === "won") this.#countGuards(change);
     if (committed.outcome === "refused" && committed.why === "paused") {
-      const { plan: _plan, end: _end, ask: _ask, memory: _memory, ...journal } = write;
-      await this.#send({ ...journal, release: { due_in_ms: 0 } });
+      // No more than that: what it says is read again from the journal, and told when it comes to pass.
+      const {
+        plan: _plan,
+        end: _end,
+        ask: _ask,
+        memory: _memory,
+        intake: _intake,
+        guards: _guards,
+        ...journal
+      } = change;
+      const events = (journal.events ?? []).filter((event) => event.type === "step.model");
+      await this.#send({ ...journal, events, release: { due_in_ms: 0 } });
     }
     return committed;
   }
@@ -147,12 +160,18 @@ export class PlanClaim {
         this.runtime.metrics.guards.inc({ guard: String(data?.["guard"]), action: String(data?.["action"]) });
   }
 
-  async #send(write: GoalChange): Promise<Committed> {
+  async #send(change: GoalChange): Promise<Committed> {
     const { goal, fence } = this.claimed;
+    const { guards = this.guards, ...rest } = change;
+    const isKept = canonicalJson({ ...guards }) === canonicalJson({ ...this.#keptGuards });
+    const write = isKept ? rest : { ...rest, guards };
     const id = this.runtime.createId("write");
     const committed = await this.runtime.door.commit({ id, goal: goal.id, fence, ...write });
     failpoint("plan.committed");
-    if (committed.outcome === "won") this.held = committed.held;
+    if (committed.outcome === "won") {
+      this.held = committed.held;
+      this.guards = this.#keptGuards = guards;
+    }
     return committed;
   }
 }

@@ -174,8 +174,7 @@ export class Planning {
     if (trip !== null && !claim.guards.excused.includes(trip.guard)) return this.#tripped(trip, journal, isLast);
     // What a person let through is let through once; a plan that trips over nothing begins the count anew.
     const excused = claim.guards.excused.filter((guard) => guard !== trip?.guard);
-    claim.guards = { ...claim.guards, thrash: 0, drift: 0, excused };
-    const committed = await claim.commitPlan(journal, planned);
+    const committed = await claim.commitPlan(journal, planned, { ...claim.guards, thrash: 0, drift: 0, excused });
     return committed.outcome === "refused" && committed.why !== "paused"
       ? this.#sendBack(journal, committed.why, isLast)
       : { done: true, failure: null };
@@ -184,10 +183,11 @@ export class Planning {
   async #tripped(trip: Trip, journal: GoalChange, isLast: boolean): Promise<Settled> {
     const claim = this.#claim;
     // A plan that was journaled by an earlier claim was counted with it.
-    const strikes = Math.max(1, claim.guards[trip.guard] + (isNew(journal) ? 1 : 0));
+    const counted = claim.guards[trip.guard];
+    const strikes = Math.max(1, counted + (isNew(journal) ? 1 : 0));
     claim.guards = { ...claim.guards, [trip.guard]: strikes };
     if (strikes < claim.runtime.config.guards.strikes && !isLast) {
-      const told = isNew(journal) ? [guarded(trip, "reanchored")] : [];
+      const told = strikes > counted ? [guarded(trip, "reanchored")] : [];
       return this.#sendBack({ ...journal, events: [...(journal.events ?? []), ...told] }, trip.why, isLast);
     }
     return { done: true, failure: await this.#consequence(trip, journal) };
