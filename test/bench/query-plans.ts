@@ -5,6 +5,8 @@
  */
 import { writeFileSync } from "node:fs";
 import {
+  answerQuestion,
+  claimGoal,
   createClaimer,
   createDoor,
   createId,
@@ -13,6 +15,7 @@ import {
   defaultBatchLimits,
   defaultBudget,
   eventsAfter,
+  getGoal,
   newestEvents,
   openDatabase,
   type ClaimedTask,
@@ -24,7 +27,7 @@ import {
 import { sql } from "kysely";
 import type pg from "pg";
 import { startOwnPostgres } from "../crash/support/own-servers.ts";
-import { createDriver, newLease, operator, taskRows } from "../support/goal-driver.ts";
+import { createDriver, newLease, operator, questionRow, taskRows } from "../support/goal-driver.ts";
 import { fillHistory } from "./scenarios/history.ts";
 import { withClient } from "./servers.ts";
 
@@ -78,6 +81,7 @@ async function record(url: string): Promise<readonly Plan[]> {
        FROM generate_series(1, $1::int) n`,
       [memories],
     );
+    await fillFacts(client);
     await client.query("VACUUM ANALYZE");
     for (const [name, value] of Object.entries(explain))
       await client.query(`ALTER DATABASE postgres SET ${name} = '${value}'`);
@@ -101,6 +105,24 @@ async function record(url: string): Promise<readonly Plan[]> {
   return [...worst.values()].toSorted((a, b) =>
     a.from < b.from ? -1 : a.from > b.from ? 1 : a.text < b.text ? -1 : 1,
   );
+}
+
+/** Of each finished goal two files, a call of a tool and one that reached out, a note, and a question that was answered. */
+async function fillFacts(client: pg.Client): Promise<void> {
+  await client.query("SET session_replication_role = replica");
+  const ofGoal = "t.retention, t.goal_day, t.tenant_id, t.goal_id";
+  for (const statement of [
+    `INSERT INTO artifacts (retention, goal_day, tenant_id, goal_id, version, path, mode, origin, bytes, hash, task_id)
+     SELECT ${ofGoal}, t.number, 'file' || t.number || '.md', 'write', CASE t.number WHEN 1 THEN 'observed' ELSE 'written' END, 'x', 'h', t.id FROM tasks t WHERE t.number < 3`,
+    `INSERT INTO steps (retention, goal_day, tenant_id, goal_id, subject_id, attempt, seq, phase, stage, kind, name, number, input, output, ok, fence, write_id)
+     SELECT ${ofGoal}, t.id, 1, 2, 'result', 'execute', 'tool', 'write_file', 10 + t.number, '{}', '{}', true, 1, 'w_t' || t.id FROM tasks t`,
+    `INSERT INTO effects (tenant_id, goal_id, key, send_key, root_id, task_id, attempt, seq, tool, version, args, status, fence, result, ended_at)
+     SELECT t.tenant_id, t.goal_id, t.id, t.id, t.root_id, t.id, 1, 2, 'send', '1', '{}', 'done', 1, '{}', t.ended_at FROM tasks t WHERE t.number = 1`,
+    `INSERT INTO questions (id, tenant_id, goal_id, about, text, default_answer, status, deadline_at, answer, asked_at, answered_at)
+     SELECT 'q_' || id, tenant_id, id, 'intake', 'which?', 'any', 'answered', created_at + interval '1 day', 'any', created_at, ended_at FROM goals`,
+  ])
+    await client.query(statement);
+  await client.query("RESET session_replication_role");
 }
 
 /** What a plan is of, and how much it read; undefined where it reads no table. */
@@ -259,6 +281,7 @@ async function work(db: Parameters<typeof createStore>[0]): Promise<void> {
     }),
   );
   await upkeep();
+  await askAndLookUp(db, goals.slice(liveGoals / 2));
   await eventsAfter(db, goals[0]!, 3, 100);
   await newestEvents(db, goals.slice(0, 64));
   await store.nearestMemories(
@@ -274,6 +297,33 @@ async function work(db: Parameters<typeof createStore>[0]): Promise<void> {
     n: number;
   }>`SELECT count(*)::integer AS n FROM goals WHERE status = 'succeeded' AND id = ANY (${goals})`.execute(db);
   if (rows[0]?.n !== half.length) throw new Error(`${rows[0]?.n} of ${half.length} goals succeeded`);
+}
+
+/** Some goals ask, half are answered by people and half by their deadline; what evidence is checked against is looked up of each. */
+async function askAndLookUp(db: Parameters<typeof createStore>[0], goals: readonly GoalId[]): Promise<void> {
+  const store = createStore(db);
+  const driver = await createDriver(db);
+  await sql`UPDATE goals SET plan_wanted = 1 WHERE id = ANY (${goals})`.execute(db);
+  await Promise.all(
+    goals.map(async (goal, index) => {
+      const claim = await claimGoal(db, goal, driver.lease);
+      if (claim === undefined) throw new Error(`goal ${goal} was not claimed to ask`);
+      const [first] = claim.tasks;
+      await store.listWriters(goal);
+      await store.listReachedOut(goal, null);
+      await store.listReachedOut(goal, first!.task.rootId);
+      await store.listSucceeded(claim.row, null);
+      await store.listSucceeded(claim.row, first!.task.rootId);
+      await store.listNotes(goal, 100);
+      const ask = questionRow({ for_ms: index % 2 === 0 ? 0 : 60_000 });
+      await driver.door.commit({ id: createId("write"), goal, fence: claim.fence, ask });
+    }),
+  );
+  await store.fireDueWaits(100);
+  for (const goal of goals) {
+    await getGoal(db, operator, goal);
+    await answerQuestion(db, operator, goal, { question: null, text: "any", by: "x" });
+  }
 }
 
 /** Reads of whole tables, and rows that were read for nothing. */
