@@ -290,8 +290,14 @@ DECLARE
 BEGIN
   SELECT * INTO g FROM goals WHERE id = p_goal;
   IF g.waiting_tasks = 0 AND g.asleep_at IS NULL AND g.status <> 'waiting' THEN RETURN; END IF;
+  IF g.status = 'waiting' AND g.exhausted IS NOT NULL THEN
+    -- What was under way has used its budget up: nobody is asked any more, and the planner ends it.
+    UPDATE questions SET status = 'withdrawn', answered_at = clock_timestamp() WHERE goal_id = p_goal AND status = 'open';
+    UPDATE goals SET status = 'running', plan_wanted = greatest(plan_wanted, 1), due_at = clock_timestamp(), dispatched_at = NULL
+      WHERE id = p_goal RETURNING * INTO g;
+  END IF;
   -- While a person is asked what the goal means, nothing of it begins.
-  asleep := g.status = 'waiting' AND g.exhausted IS NULL OR g.waiting_tasks > 0 AND g.status = 'running' AND g.plan_wanted = 0 AND g.exhausted IS NULL
+  asleep := g.status = 'waiting' OR g.waiting_tasks > 0 AND g.status = 'running' AND g.plan_wanted = 0 AND g.exhausted IS NULL
     AND NOT EXISTS (SELECT FROM tasks WHERE goal_id = p_goal AND status IN ('ready', 'running', 'reflecting'));
   IF asleep AND g.asleep_at IS NULL THEN
     UPDATE goals SET asleep_at = clock_timestamp() WHERE id = p_goal;

@@ -18,6 +18,12 @@ import { findServer } from "./running-server.ts";
 import { startEmbedded } from "./server.ts";
 import { createStory } from "./story.ts";
 
+// Whoever read it has gone (`| head`): the goal goes on all the same.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+
 try {
   process.exitCode = await main(readConfig());
 } catch (thrown) {

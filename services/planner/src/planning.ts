@@ -31,7 +31,7 @@ import {
   type StageRuntime,
   type Trip,
 } from "@outerloop/core";
-import { keyWords } from "@outerloop/core/language";
+import { language } from "@outerloop/core/language";
 import type { Registry } from "@outerloop/skills";
 import { composeEnding, describeExhausted } from "./ending.ts";
 import { checkGoalCitations } from "./goal-citations.ts";
@@ -95,18 +95,22 @@ export class Planning {
 
     const known = this.#known();
     const conversation = claim.converse(this.#request(material, stall), planSchema, "plan", claim.goal.planRound + 1);
-    // Ends: after `maxRepairs` answers that could not be used the goal does.
-    for (let tries = 0; ; tries += 1) {
+    // Ends: each kind of fault is sent back `maxRepairs` times, then the goal ends. One that cannot be read uses up no other's.
+    const sentBack = { unusable: 0, untrue: 0 };
+    for (let isFirst = true; ; isFirst = false) {
       const answered = await conversation.ask();
       if (answered.kind === "none") return claim.giveBack(answered.committed);
       const { read, journal } = answered;
       const checked: CheckedPlan = read.ok
         ? checkPlan(read.value, known, config.payload.planTasks)
         : { kind: "invalid", why: read.why };
-      const told = stall !== null && tries === 0 && isNew(journal) ? [guarded(stall, "reanchored")] : [];
+      const told = stall !== null && isFirst && isNew(journal) ? [guarded(stall, "reanchored")] : [];
       const events = [...(journal.events ?? []), ...told];
-      const settled = await this.#settle(checked, { ...journal, events }, material, tries === maxRepairs);
+      const fault = checked.kind === "invalid" ? "unusable" : "untrue";
+      const isLast = sentBack[fault] === maxRepairs;
+      const settled = await this.#settle(checked, { ...journal, events }, material, isLast);
       if (settled.done) return settled.failure;
+      sentBack[fault] += 1;
       conversation.sendBack(settled.why);
     }
   }
@@ -114,8 +118,14 @@ export class Planning {
   /** Counts plans in a row after which nothing was finished. A trip from the last but one on: the planner is told before it is too late. */
   #findStall(): Trip | null {
     const claim = this.#claim;
-    const { plan_round: round, done_since_plan: finished, live_tasks: live } = claim.claimed.row;
-    const isIdle = round > 0 && finished === 0 && live === 0;
+    const { row, tasks } = claim.claimed;
+    const { plan_round: round } = row;
+    const planned = tasks.filter(({ task }) => task.parentId === null);
+    const lastPlanAt = Math.max(0, ...planned.map((each) => each.row.created_at.getTime()));
+    const hasFinished = tasks.some(
+      ({ task, row: { ended_at } }) => task.status === "done" && (ended_at?.getTime() ?? 0) >= lastPlanAt,
+    );
+    const isIdle = round > 0 && row.live_tasks === 0 && !hasFinished;
     const { stall, stallRound } = claim.guards;
     if (!isIdle && stall > 0) claim.guards = { ...claim.guards, stall: 0 };
     // A round that is taken up again counts once.
@@ -136,15 +146,8 @@ export class Planning {
 
   /** Commits what a plan says. Not done means that the model is asked again with `why`. */
   async #settle(checked: CheckedPlan, journal: GoalChange, material: Material, isLast: boolean): Promise<Settled> {
-    const { tasks } = this.#claim.claimed;
     // It has not seen what comes of work that is under way, which may have ended since: it is asked again when all has.
-    if (
-      (checked.kind === "done" || checked.kind === "nothing") &&
-      tasks.some(({ task }) => !hasTaskEnded(task.status))
-    ) {
-      await this.#claim.commitPlan(journal, []);
-      return { done: true, failure: null };
-    }
+    if ((checked.kind === "done" || checked.kind === "nothing") && this.#hasLive()) return this.#waitForLive(journal);
     switch (checked.kind) {
       case "tasks":
         return this.#takePlan(checked.tasks, journal, material, isLast);
@@ -163,6 +166,15 @@ export class Planning {
     }
   }
 
+  #hasLive(): boolean {
+    return this.#claim.claimed.tasks.some(({ task }) => !hasTaskEnded(task.status));
+  }
+
+  async #waitForLive(journal: GoalChange): Promise<Settled> {
+    await this.#claim.commitPlan(journal, []);
+    return { done: true, failure: null };
+  }
+
   async #takePlan(
     planned: readonly PlannedTask[],
     journal: GoalChange,
@@ -170,7 +182,7 @@ export class Planning {
     isLast: boolean,
   ): Promise<Settled> {
     const claim = this.#claim;
-    const trip = judgePlan(planned, guardedGoal(claim.goal, material), keyWords, claim.runtime.config.guards);
+    const trip = judgePlan(planned, guardedGoal(claim.goal, material), language, claim.runtime.config.guards);
     if (trip !== null && !claim.guards.excused.includes(trip.guard)) return this.#tripped(trip, journal, isLast);
     // What a person let through is let through once; a plan that trips over nothing begins the count anew.
     const excused = claim.guards.excused.filter((guard) => guard !== trip?.guard);
@@ -190,6 +202,8 @@ export class Planning {
       const told = strikes > counted ? [guarded(trip, "reanchored")] : [];
       return this.#sendBack({ ...journal, events: [...(journal.events ?? []), ...told] }, trip.why, isLast);
     }
+    // Nothing that is under way is cut off for a plan that was not taken.
+    if (this.#hasLive()) return this.#waitForLive(journal);
     return { done: true, failure: await this.#consequence(trip, journal) };
   }
 
@@ -224,7 +238,7 @@ export class Planning {
     ]);
     const broken = citations.broken.filter((each) => each.inAnswer);
     if (!evidence.met) {
-      const why = `The goal is not reached, this is missing: ${unmetText(evidence)}.`;
+      const why = `The goal is not reached. What must hold and does not: ${unmetText(evidence)}.`;
       if (!isLast) return this.#sendBack(journal, `${why} Plan what is left to do, or correct the answer.`, false);
       return this.#end(journal, { to: "failed", reason: "no_evidence", detail: why, ...this.#composed(why) }, why);
     }

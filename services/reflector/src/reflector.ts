@@ -134,6 +134,7 @@ class Reflection {
   readonly #lost: AbortSignal;
   /** What is reserved for this claim, as the last commit said. */
   #held: Held;
+  #wroteFile = false;
 
   constructor(runtime: StageRuntime, registry: Registry, claim: ClaimedTask, lost: AbortSignal) {
     this.#held = claim.held;
@@ -181,12 +182,13 @@ class Reflection {
         bytes === undefined ? [] : [[path, decoder.decode(bytes).split(/\r?\n/)] as const],
       ),
     );
+    this.#wroteFile = [...writers.values()].some((tasks) => tasks.includes(task.id));
     return checkEvidence(task, result, {
       succeeded: new Set([...trace.filter((step) => step.ok).map((step) => step.name), ...ofParts]),
       effectOf,
       makesFiles: (name) => makesFiles(this.#registry.get(name)),
       notes,
-      wroteFile: [...writers.values()].some((tasks) => tasks.includes(task.id)),
+      wroteFile: this.#wroteFile,
       lines: (path) => lines.get(path),
       writersOf: (path) => writers.get(path) ?? [],
       reachedOut: new Set(reachedOut),
@@ -206,7 +208,7 @@ class Reflection {
     }
     if (this.#runtime.config.review === "always" || goalRow.planning !== "adaptive") return null;
     const reachesOut = task.tools.some((name) => this.#registry.get(name)?.effect === "external");
-    if (reachesOut || !isShownByEvidence(task)) return null;
+    if (reachesOut || !isShownByEvidence(task, this.#wroteFile)) return null;
     return {
       verdict: { status: "done", reason: "Its evidence is there.", new_tasks: [], lesson: "" },
       journal: {},

@@ -88,14 +88,23 @@ export function appendEvents(book: GoalBook, events: readonly NewEvent[]): void 
 }
 
 /** Stops the wall clock of a goal while all its work waits or its submitter is asked, and lets it go on after. */
-export function settleSleep(tables: Tables, { goal, tasks }: GoalBook): void {
+export function settleSleep(tables: Tables, { goal, tasks, questions }: GoalBook): void {
   if (goal.waiting_tasks === 0 && goal.asleep_at === null && goal.status !== "waiting") return;
+  if (goal.status === "waiting" && goal.exhausted !== null) {
+    // What was under way has used its budget up: nobody is asked any more, and the planner ends it.
+    for (const question of questions)
+      if (question.status === "open") Object.assign(question, { status: "withdrawn", answered_at: tables.now() });
+    moveGoalTo(goal, "running");
+    goal.plan_wanted = Math.max(goal.plan_wanted, 1);
+    goal.due_at = tables.now();
+    goal.dispatched_at = null;
+  }
   const waits =
     goal.waiting_tasks > 0 &&
     goal.status === "running" &&
     goal.plan_wanted === 0 &&
     !tasks.some((task) => task.status === "ready" || task.status === "running" || task.status === "reflecting");
-  const asleep = goal.exhausted === null && (goal.status === "waiting" || waits);
+  const asleep = goal.status === "waiting" || (goal.exhausted === null && waits);
   const now = tables.now();
   if (asleep && goal.asleep_at === null) goal.asleep_at = now;
   else if (!asleep && goal.asleep_at !== null) {

@@ -74,10 +74,11 @@ function helpFor(goal: GoalSummary, shortId: string, models: readonly string[]):
         ? "a real model: OPENAI_API_KEY=… or ANTHROPIC_API_KEY=… or OPENAI_BASE_URL=http://localhost:11434/v1"
         : "another goal, or a skill that can do this";
     case "no_evidence":
-      return "attach documents that hold the answer";
+      return "attach what it needs, or ask for less; what was missing stands above";
     case "drift":
     case "thrash":
     case "stalled":
+      return "a narrower goal, or --ask, so that it asks you instead of ending";
     case "error":
       return `npx outerloop show ${shortId} tells what happened`;
     default:

@@ -188,7 +188,9 @@ function lastPlanLines(story: Story, view: GoalView, width: number, style: Style
   const steps = story.steps.filter(
     (step) => step.task === null && step.stage !== "intake" && !rounds.has(step.attempt),
   );
-  return steps.length === 0 ? [] : ["", style.strong("Planner"), ...stepLines(steps, width, "  ", style)];
+  if (steps.length === 0) return [];
+  const after = view.rounds.length === 0 ? 0 : view.rounds.length;
+  return ["", style.strong("Planner"), ...guardLines(story, after, width), ...stepLines(steps, width, "  ", style)];
 }
 
 /** Behind a task's first line stands what became of it. */

@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { askedDeeds, askedFiles, claimedFiles, claimedSending, claimsNote, deniesFile, namedFiles } from "./claims.ts";
+import {
+  askedDeeds,
+  askedFiles,
+  claimedFiles,
+  claimedSending,
+  claimsNote,
+  deniesFile,
+  namedFiles,
+  wantedFiles,
+} from "./claims.ts";
 
 test.each([
   ["Write the findings to report.md", ["report.md"]],
@@ -7,7 +16,6 @@ test.each([
   ["Write a summary of notes.md to summary.md", ["summary.md"]],
   ["Update the table in report.md", ["report.md"]],
   ["Add the numbers from data.csv to report.md", ["report.md"]],
-  ["Write a short report (report.md) on Node.js", ["report.md"]],
   ["Summarise data.csv into out.md.", ["out.md"]],
   ["Append the section on B to out/report.md, then read it.", ["out/report.md"]],
   ["Save as `a/b.json`", ["a/b.json"]],
@@ -20,6 +28,9 @@ test.each([
   ["Write the tables to schema.prisma", ["schema.prisma"]],
   ["Explain how it works and write it to how.md", ["how.md"]],
   ["Explain how one would write a summary to summary.md", []],
+  ["Produce a report on the errors in server.log", []],
+  ["Write tests for parser.ts", []],
+  ["Save as report.pdf or report.html", []],
   ["Convert the prices in notes/pears.md to dollars", []],
   ["Send the report to anna@example.org", []],
   ["Write a review of the file notes.md", []],
@@ -56,6 +67,21 @@ test.each([
   "It runs on Node.js and was written in 2020.",
 ])("%s claims no file", (text) => expect(claimedFiles(text)).toEqual([]));
 
+test("what stands close behind a word that makes may be read as well", () => {
+  expect(wantedFiles("Write a short report (report.md) on Node.js")).toEqual([{ path: "report.md", how: "near" }]);
+  expect(wantedFiles("Make a list of every TODO in src/main.ts")).toEqual([{ path: "src/main.ts", how: "near" }]);
+});
+
+test("a denial in another clause denies nothing", () => {
+  expect(claimedFiles("I wrote the findings to findings.md, there are no gaps.")).toHaveLength(1);
+  expect(deniesFile("report.md holds all, no work is left.", "report.md")).toBe(false);
+});
+
+test("an unclosed quotation mark costs no time", () => {
+  const long = `a 5" pipe ${"word “x ".repeat(20_000)}`;
+  expect(claimedFiles(`${long}\nI have written a.md.`)).toHaveLength(1);
+});
+
 test("sending is claimed by who did it or by what was sent, not by what others do", () => {
   expect(claimedSending("I sent the email to Bob.")).toContain("I sent");
   expect(claimedSending("Done. The invitation has been sent to all.")).toContain("invitation");
@@ -77,6 +103,7 @@ test.each([
   ["Find out how to send mail from Go", []],
   ["Write a note on apples to apples.md", []],
   ["Do not send a mail.", []],
+  ["Tell me which e-mail addresses are in contacts.csv", []],
 ])("%s asks for %j", (text, deeds) => expect(askedDeeds(text)).toEqual(deeds));
 
 test("what only says where to find something is a claim where it is the end of the work", () => {

@@ -47,7 +47,7 @@ const makes =
   "writ(?:e|es|ing)|sav(?:e|es|ing)|creat(?:e|es|ing)|stor(?:e|es|ing)|put(?:s|ting)?|produc(?:e|es|ing)|generat(?:e|es|ing)|export(?:s|ing)?|record(?:s|ing)?|draft(?:s|ing)?|mak(?:e|es|ing)|deliver(?:s|ing)?|output(?:s|ting)?|schreib\\w*|erstell\\w*|speicher\\w*|escrib\\w*|crea|guarda|écri\\w*|rédige\\w*|crée\\w*|enregistre\\w*|scriv\\w*|salva";
 /** What they work on may be read, what stands behind "in" or "to" is changed. */
 const changes =
-  "append(?:s|ing)?|add(?:s|ing)?|updat(?:e|es|ing)|fill(?:s|ing)?|edit(?:s|ing)?|extend(?:s|ing)?|complet(?:e|es|ing)";
+  "append(?:s|ing)?|add(?:s|ing)?|insert(?:s|ing)?|replac(?:e|es|ing)|correct(?:s|ing)?|fix(?:es|ing)?|renam(?:e|es|ing)|updat(?:e|es|ing)|fill(?:s|ing)?|edit(?:s|ing)?|extend(?:s|ing)?|complet(?:e|es|ing)";
 /** What they work on is read; only what stands behind "to" is made. */
 const transforms =
   "compil(?:e|es|ing)|collect(?:s|ing)?|summari[sz](?:e|es|ing)|translat(?:e|es|ing)|convert(?:s|ing)?";
@@ -63,7 +63,7 @@ const article =
   "(?:(?:the|a|an|its|our|their|this|that|attached|existing|given|new|file|files|document|table|text|data|named|called)\\s+)*[\"'`*(]*$";
 /** A path behind one of these is where something comes from, or what it is about. */
 const sourceBefore = new RegExp(
-  `(?:^|[\\s(])(?:from|of|using|with|against|reading|than|per|see|like|on|about|by|via|under|between|compare|read|check|parse|open|load|search|inspect|review|summari[sz]e|translate|convert|analy[sz]e|examine|verify|contents?)\\s+${article}`,
+  `(?:^|[\\s(])(?:from|of|for|using|with|against|reading|than|per|see|like|on|about|by|via|under|between|compare|read|check|parse|open|load|search|inspect|review|summari[sz]e|translate|convert|analy[sz]e|examine|verify|contents?)\\s+${article}`,
   "i",
 );
 const towards = new RegExp(
@@ -86,6 +86,10 @@ const maxSentenceChars = 2000;
 /** Of what stands before a path: what it is, is said nearby. */
 const maxBeforeChars = 240;
 
+/** Of a file: that it is not there, or was not made. */
+const absence =
+  /\b(?:not|never|cannot|can't|couldn't|didn't|doesn't|don't|isn't|wasn't|nothing|missing|absent|lacks?|unable|failed|kein\w*|nicht\w*|fehlt|pas|aucun|falta|there (?:is|was|are|were) no|no (?:such )?(?:file|existe|["'`]?[\w./-]+\.\w))/i;
+
 /** Sentences, list items and table rows. A dot inside a path or an address ends nothing. */
 function sentencesOf(text: string): string[] {
   const sentences = text
@@ -101,10 +105,18 @@ function sentencesOf(text: string): string[] {
   });
 }
 
-/** Sentences in which something is said, without what they only quote. */
+/** What is denied in one clause says nothing of the next: "I wrote it to a.md, there are no gaps". */
+const clauseEnd = /[,;]\s+|\s+(?:but|although|though|since|because)\s+/;
+
+/** Clauses in which something is said, without what they only quote. */
 function statementsOf(text: string): string[] {
-  const own = text.slice(0, maxChars).replaceAll(/"[^"\n]*\s[^"\n]*\s[^"\n]*"|“[^”\n]*\s[^”\n]*\s[^”\n]*”/g, " ");
-  return sentencesOf(own).filter((sentence) => !sentence.trim().endsWith("?") && !denial.test(sentence));
+  const own = text
+    .slice(0, maxChars)
+    .replaceAll(/"[^"\n]{0,600}"|“[^”\n]{0,600}”/g, (quoted) => (/\s\S+\s/.test(quoted) ? " " : quoted));
+  return sentencesOf(own)
+    .filter((sentence) => !sentence.trim().endsWith("?"))
+    .flatMap((sentence) => sentence.split(clauseEnd))
+    .filter((clause) => !denial.test(clause));
 }
 
 /** Every file that a text names, in order, once each. */
@@ -114,52 +126,70 @@ export function namedFiles(text: string): string[] {
   ];
 }
 
-/** Files that a text expects to be there: it does not only ask about them. */
-export function expectedFiles(text: string): string[] {
+/**
+ * Files that a text expects to be there: it does not only ask about them.
+ * @param makes only where the sentence has a word that makes
+ */
+export function expectedFiles(text: string, makes = false): string[] {
   const asksAbout = /\b(?:how|whether|who|why|if|would|could)\b/i;
-  const expected = sentencesOf(text).flatMap((sentence) =>
-    pathsIn(sentence, [pathPattern]).filter(({ from }) => !asksAbout.test(sentence.slice(0, from))),
-  );
+  const expected = sentencesOf(text)
+    .filter((sentence) => !makes || (!sentence.trim().endsWith("?") && sentence.match(makingWord) !== null))
+    .flatMap((sentence) =>
+      pathsIn(sentence, [pathPattern]).filter(({ from }) => !asksAbout.test(sentence.slice(0, from))),
+    );
   return [...new Set(expected.map(({ path }) => path))];
 }
 
 /** Whether a text says of a file that it is not there, or not yet. */
 export function deniesFile(text: string, path: string): boolean {
-  return sentencesOf(text).some((sentence) => sentence.includes(path) && denial.test(sentence));
+  return sentencesOf(text)
+    .flatMap((sentence) => sentence.split(clauseEnd))
+    .some((clause) => clause.includes(path) && absence.test(clause));
 }
 
 /** Files that a text asks to be written: "write the findings to report.md", "create notes/a.txt from b.csv" (not b.csv). */
 export function askedFiles(text: string): string[] {
-  const asked = new Set<string>();
-  for (const sentence of sentencesOf(text)) {
-    let last = { to: 0, isAsked: false };
-    for (const { path, from, to } of pathsIn(sentence, [pathPattern, targetPattern])) {
-      // "from a.md and b.md": the second is what the first is.
-      const between = sentence.slice(last.to, from);
-      const isNext = last.to > 0 && /^["'`*)]*\s*(?:,|and|or|&|und|y|et)+\s*(?:and\s+)?["'`*(]*$/i.test(between);
-      const isAsked = isNext ? last.isAsked : isAskedFor(sentence.slice(Math.max(0, from - maxBeforeChars), from));
-      if (isAsked) asked.add(path);
-      last = { to, isAsked };
-    }
-  }
-  return [...asked];
+  return wantedFiles(text).flatMap(({ path, how }) => (how === "asked" ? [path] : []));
 }
 
-function isAskedFor(before: string): boolean {
-  if (sourceBefore.test(before) || refusal.test(before)) return false;
+/** As `askedFiles`, and those that may only be read: one that is not there is to be written. */
+export function wantedFiles(text: string): { readonly path: string; readonly how: "asked" | "near" }[] {
+  const wanted = new Map<string, "asked" | "near">();
+  for (const sentence of sentencesOf(text)) {
+    let last: { to: number; path: string; how: "asked" | "near" | null } = { to: 0, path: "", how: null };
+    for (const { path, from, to } of pathsIn(sentence, [pathPattern, targetPattern])) {
+      // "from a.md and b.md": the second is what the first is. "as a.pdf or a.html": either will do, so none is asked for.
+      const [, joint] =
+        last.to === 0
+          ? []
+          : (/^["'`*)]*\s*(,|and|or|&|und|oder|y|et|ou|o)+\s*(?:and\s+)?["'`*(]*$/i.exec(
+              sentence.slice(last.to, from),
+            ) ?? []);
+      const isEither = joint !== undefined && /^(?:or|oder|ou|o)$/i.test(joint);
+      if (isEither) wanted.delete(last.path);
+      const before = sentence.slice(Math.max(0, from - maxBeforeChars), from);
+      const how = isEither ? null : joint === undefined ? askedBy(before) : last.how;
+      if (how !== null && wanted.get(path) !== "asked") wanted.set(path, how);
+      last = { to, path, how };
+    }
+  }
+  return [...wanted].map(([path, how]) => ({ path, how }));
+}
+
+/** `near`: only by standing close behind a word that makes, which a file that is read may do too. */
+function askedBy(before: string): "asked" | "near" | null {
+  if (sourceBefore.test(before) || refusal.test(before)) return null;
   const verb = [...before.matchAll(makingWord)].findLast((match) => !toldAbout.test(before.slice(0, match.index)));
-  if (verb === undefined) return false;
-  if (isTransform.test(verb[1]!)) return towards.test(before);
-  const isTarget = towards.test(before) || within.test(before) || objectBefore.test(before);
-  if (isChange.test(verb[1]!)) return isTarget;
+  if (verb === undefined) return null;
+  if (isTransform.test(verb[1]!)) return towards.test(before) ? "asked" : null;
+  if (towards.test(before) || objectBefore.test(before)) return "asked";
+  if (isChange.test(verb[1]!)) return within.test(before) ? "asked" : null;
   // "write a short report (report.md)": few words between.
-  return (
-    isTarget ||
-    before
-      .slice(verb.index + verb[0].length)
-      .split(/\s+/)
-      .filter(Boolean).length <= 8
-  );
+  const between = before
+    .slice(verb.index + verb[0].length)
+    .split(/\s+/)
+    .filter(Boolean).length;
+  return between <= 8 ? "near" : null;
 }
 
 /** What else a text asks for, that leaves no file of a known name. */
@@ -181,7 +211,7 @@ const orders: readonly (readonly [AskedDeed, RegExp])[] = [
     "message",
     order(
       "send|e-?mail|mail|notify|inform|tell|message|write to|sende|schicke|envía|envoie|invia",
-      "[^;?]{0,200}?(?:\\b(?:e-?mails?|mails?|message|newsletter|invitation|invoice|letter|correo|courriel|nachricht)\\b|[\\w.+-]+@[\\w-]+\\.\\w)",
+      "(?!\\s+(?:me|us|yourself|which|what|how)\\b)[^;?]{0,200}?(?:\\b(?:e-?mails?|mails?|message|newsletter|invitation|invoice|letter|correo|courriel|nachricht)\\b|[\\w.+-]+@[\\w-]+\\.\\w)",
     ),
   ],
 ];
@@ -243,12 +273,24 @@ export function claimedFiles(text: string, points = false): FileClaim[] {
       const isPointed =
         points &&
         (pointing.test(sentence.slice(Math.max(0, named.from - maxBeforeChars), named.from)) || alone(sentence, named));
-      if (!isMade && !isPointed) continue;
+      if (
+        !isPointed &&
+        (!isMade || sourceBefore.test(sentence.slice(Math.max(0, named.from - maxBeforeChars), named.from)))
+      )
+        continue;
       const before = claims.get(named.path);
       claims.set(named.path, { path: named.path, byMe: isMine || before?.byMe === true });
     }
   }
   return [...claims.values()];
+}
+
+const savedSomewhere =
+  /(?<![\w-])(?:wrote|written|saved|stored|exported|put)\b[^.!?\n]{0,80}\b(?:to|in|into|as)\s+(?:a|the)\s+(?:new\s+)?(?:file|workspace)\b/i;
+
+/** "The report has been saved to the workspace", whatever its name. */
+export function claimsSomeFile(text: string): boolean {
+  return statementsOf(text).some((clause) => savedSomewhere.test(clause) && !bySomebodyElse.test(clause));
 }
 
 const noteByMe =
@@ -258,8 +300,7 @@ export function claimsNote(text: string): boolean {
   return statementsOf(text).some((sentence) => noteByMe.test(sentence));
 }
 
-const sent =
-  "sent|e-?mailed|mailed|posted|published|deployed|paid|ordered|messaged|notified|uploaded|submitted|booked|purchased|deleted";
+const sent = "sent|e-?mailed|mailed|published|deployed|messaged|notified|uploaded";
 const gesendet = "gesendet|geschickt|verschickt|versendet";
 const enviado = "enviado|mandado|envoyé|inviato";
 const message =

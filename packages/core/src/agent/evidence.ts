@@ -18,9 +18,11 @@ import {
   claimedFiles,
   claimedSending,
   claimsNote,
+  claimsSomeFile,
   deniesFile,
   expectedFiles,
   namedFiles,
+  wantedFiles,
   type AskedDeed,
 } from "./claims.ts";
 
@@ -74,7 +76,7 @@ function evidencePaths(task: Pick<Task, "text" | "evidence">, result: string): s
   const paths = new Set([
     ...findCitations(result).map((citation) => citation.path),
     ...namedFiles(task.text),
-    ...askedFiles(task.text),
+    ...wantedFiles(task.text).map(({ path }) => path),
   ]);
   for (const item of task.evidence) if ("artifact" in item) paths.add(item.artifact);
   for (const claim of claimedFiles(result)) paths.add(claim.path);
@@ -92,7 +94,7 @@ export function evidenceNeeds(
   const effects = contractOf(task, { effectOf }).map((item) => ("tool" in item ? effectOf(item.tool) : undefined));
   return {
     paths,
-    writers: paths.length > 0 || deeds.includes("file") || effects.includes("stored"),
+    writers: paths.length > 0 || deeds.includes("file") || effects.includes("stored") || claimsSomeFile(result),
     reachedOut: deeds.includes("message") || claimedSending(result) !== null || effects.includes("external"),
   };
 }
@@ -125,8 +127,15 @@ function checkItem(item: Evidence, task: CheckedTask, facts: EvidenceFacts): Evi
   }
   if ("note" in item) return checkNote(item.note, facts.notes);
   const isMade = mayWriteFiles(task, facts);
-  const isSource = namedFiles(task.text).includes(item.artifact) && !askedFiles(task.text).includes(item.artifact);
+  const isSource =
+    namedFiles(task.text).includes(item.artifact) && !filesToWrite(task.text, facts).includes(item.artifact);
   return checkArtifact(item, facts, isMade && !isSource);
+}
+
+/** What is asked for, and what may be read as well where it is not there to be read. */
+function filesToWrite(text: string, facts: WorkspaceFacts): string[] {
+  const isAttached = (path: string) => facts.lines(path) !== undefined && facts.writersOf(path).length === 0;
+  return wantedFiles(text).flatMap(({ path, how }) => (how === "asked" || !isAttached(path) ? [path] : []));
 }
 
 const mayWriteFiles = (task: CheckedTask, facts: EvidenceFacts) =>
@@ -185,7 +194,7 @@ function checkArtifact(
 
 /** What the task's own words ask for. */
 function checkNamedFiles(task: CheckedTask, result: string, facts: EvidenceFacts): EvidenceLine[] {
-  const asked = askedFiles(task.text);
+  const asked = filesToWrite(task.text, facts);
   const mayWrite = mayWriteFiles(task, facts);
   return [...new Set([...expectedFiles(task.text), ...asked])].flatMap((path): EvidenceLine[] => {
     const file = facts.lines(path);
@@ -212,7 +221,7 @@ function checkNamedFiles(task: CheckedTask, result: string, facts: EvidenceFacts
 /** What a text says was made or sent must have been. */
 function checkClaims(
   text: string,
-  facts: WorkspaceFacts & Pick<EvidenceFacts, "notes">,
+  facts: WorkspaceFacts & Pick<EvidenceFacts, "notes" | "wroteFile">,
   { mayWrite, points }: { readonly mayWrite: boolean; readonly points: boolean },
 ): EvidenceLine[] {
   const files = claimedFiles(text, points).flatMap(({ path, byMe }): EvidenceLine[] => {
@@ -222,6 +231,8 @@ function checkClaims(
     const why = isThere ? "it is as it was attached" : "there is no such file";
     return [{ met: false, text: `the file ${path} was written, as the answer says: ${why}` }];
   });
+  if (claimsSomeFile(text) && !facts.wroteFile)
+    files.push({ met: false, text: "a file was written, as the answer says: no call did this" });
   if (claimsNote(text) && facts.notes.length === 0)
     files.push({ met: false, text: "a note was written, as the answer says: no call did this" });
   const sent = claimedSending(text);
@@ -244,12 +255,23 @@ function checkCitations(text: string, facts: WorkspaceFacts): EvidenceLine[] {
  * Whether a task's evidence, once it is there, says by itself that the task is done well: its planner found it easy, it did so at
  * once, and every item names words that must be found.
  */
-export function isShownByEvidence(task: Pick<Task, "evidence" | "difficulty" | "attempt">): boolean {
+export function isShownByEvidence(
+  task: Pick<Task, "evidence" | "difficulty" | "attempt">,
+  wroteFile: boolean,
+): boolean {
   const saysWords = (item: Evidence) =>
     "artifact" in item
       ? item.contains !== undefined
       : "note" in item && !["", "true"].includes(item.note.trim().toLowerCase());
-  return task.difficulty === "easy" && task.attempt === 1 && task.evidence.length > 0 && task.evidence.every(saysWords);
+  // Words that stand in a file anyway say nothing of this task.
+  const isOwn = wroteFile || task.evidence.every((item) => !("artifact" in item));
+  return (
+    isOwn &&
+    task.difficulty === "easy" &&
+    task.attempt === 1 &&
+    task.evidence.length > 0 &&
+    task.evidence.every(saysWords)
+  );
 }
 
 /** What is known of a whole goal at its end. */
@@ -290,7 +312,7 @@ export function goalNeeds(
   const tools = contract.some((item) => "tool" in item);
   return {
     paths,
-    writers: paths.length > 0 || deeds.includes("file"),
+    writers: paths.length > 0 || deeds.includes("file") || claimsSomeFile(answer),
     notes: deeds.includes("note") || claimsNote(answer) || contract.some((item) => "note" in item),
     tools,
     reachedOut: tools || deeds.includes("message") || claimedSending(answer) !== null,
@@ -300,7 +322,7 @@ export function goalNeeds(
 function goalPaths(goal: CheckedGoal, answer: string): string[] {
   const paths = new Set([
     ...namedFiles(goal.text),
-    ...askedFiles(goal.text),
+    ...wantedFiles(goal.text).map(({ path }) => path),
     ...askedFiles(goal.intake?.deliverable ?? ""),
     ...findCitations(answer).map((citation) => citation.path),
     ...claimedFiles(answer, true).map((claim) => claim.path),
@@ -316,7 +338,7 @@ export function checkGoal(
   facts: GoalFacts,
   tasks: readonly EndedTask[] = [],
 ): EvidenceCheck {
-  const asked = [...new Set([...askedFiles(goal.text), ...askedFiles(goal.intake?.deliverable ?? "")])];
+  const asked = [...new Set([...filesToWrite(goal.text, facts), ...askedFiles(goal.intake?.deliverable ?? "")])];
   const contract: readonly GoalEvidence[] = [
     ...asked.map((artifact) => ({ artifact })),
     ...(goal.intake?.evidence ?? []).filter(
@@ -324,7 +346,7 @@ export function checkGoal(
     ),
   ];
   const holding = findCitations(answer).filter((citation) => citationHolds(citation, facts.lines(citation.path)));
-  const unmentioned = expectedFiles(goal.text).filter(
+  const unmentioned = expectedFiles(goal.text, true).filter(
     (path) => !asked.includes(path) && facts.lines(path) === undefined && !deniesFile(answer, path),
   );
   return verdictOf([
@@ -340,7 +362,8 @@ export function checkGoal(
           text: `tool ${item.tool} was called with success`,
         };
       if ("note" in item) return checkNote(item.note, facts.notes);
-      return checkArtifact(item, facts, true);
+      // What intake names may be what the goal is about.
+      return checkArtifact(item, facts, asked.includes(item.artifact));
     }),
     ...unmentioned.map((path) => ({
       met: false,

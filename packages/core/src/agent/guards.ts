@@ -5,7 +5,7 @@ import {
   findThrash,
   type GuardedTask,
   type GuardLimits,
-  type KeyWords,
+  type Language,
   type Trip,
 } from "../domain/guard.ts";
 import type { PlannedTask } from "../domain/plan.ts";
@@ -24,7 +24,7 @@ export interface GuardedGoal {
 export function judgePlan(
   planned: readonly PlannedTask[],
   { goal, files, tasks }: GuardedGoal,
-  keyWords: KeyWords,
+  language: Language,
   limits?: GuardLimits,
 ): Trip | null {
   const guarded = tasks.flatMap(({ task, isFirst }): GuardedTask[] => {
@@ -46,7 +46,7 @@ export function judgePlan(
     ...goal.clarifications.map((each) => `${each.question}\n${each.answer}`),
     ...files.map((file) => file.path),
   ];
-  return findThrash(planned, guarded, keyWords, limits) ?? findDrift(planned, guarded, anchors, keyWords, limits);
+  return findThrash(planned, guarded, language, limits) ?? findDrift(planned, guarded, anchors, language, limits);
 }
 
 /** null for what is to be planned again: a budget cut it off. */

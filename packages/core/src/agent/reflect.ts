@@ -59,7 +59,7 @@ function traceLine(step: ToolStep): string {
 export function verdictOnMissingEvidence(evidence: EvidenceCheck): Verdict {
   return {
     status: "retry",
-    reason: `Not done yet, this is missing: ${unmetText(evidence)}.`,
+    reason: `Not done yet. What must hold and does not: ${unmetText(evidence)}.`,
     new_tasks: [],
     lesson: "",
   };

@@ -59,8 +59,15 @@ export interface GuardLimits {
 
 export const defaultGuardLimits: GuardLimits = { strikes: 2, idlePlans: 3, hops: 3, tries: 2 };
 
-/** The words of a text that say something, each by how much it says: 1 for a name, less for a common word. */
-export type KeyWords = (text: string) => ReadonlyMap<string, number>;
+/** What is known of words, from outside. */
+export interface Language {
+  /** The words of a text that say something, each by how much it says: 1 for a name, less for a common word. */
+  keyWords(text: string): ReadonlyMap<string, number>;
+  /** What kind of work a task's text asks for first (to find, to judge, to write, …); null where no word says. */
+  workOf(text: string): string | null;
+  /** Whether it can take words apart: not where they are written without spaces. */
+  reads(text: string): boolean;
+}
 
 /** A task of the goal as the guards see it. */
 export interface GuardedTask {
@@ -89,11 +96,18 @@ export type GuardMove =
 const sameShare = 0.8;
 /** From this weight on a word is a name, a number or a rare one: another one makes another task. */
 const tellingWeight = 1;
+/** Tasks that a reason names, and how much of each. */
+const maxNamed = 5;
+const shortly = (text: string) => {
+  const line = text.replaceAll(/\s+/g, " ").trim();
+  return line.length <= 80 ? line : `${line.slice(0, 79).toWellFormed()}…`;
+};
 /** Of a plan's tasks, when it is no plan of new work. */
 const repeatedShare = 0.5;
 
-export function asksTheSame(a: string, b: string, keyWords: KeyWords): boolean {
-  const [left, right] = [keyWords(a), keyWords(b)];
+export function asksTheSame(a: string, b: string, language: Language): boolean {
+  if (language.workOf(a) !== language.workOf(b)) return false;
+  const [left, right] = [language.keyWords(a), language.keyWords(b)];
   if (left.size === 0 || right.size === 0) return a.trim() === b.trim();
   let shared = 0;
   let whole = 0;
@@ -112,24 +126,24 @@ export function asksTheSame(a: string, b: string, keyWords: KeyWords): boolean {
 export function findThrash(
   planned: readonly { readonly id: string; readonly text: string }[],
   tasks: readonly GuardedTask[],
-  keyWords: KeyWords,
+  language: Language,
   limits: GuardLimits = defaultGuardLimits,
 ): Trip | null {
   const repeats = planned.flatMap((task) => {
-    const same = tasks.filter((each) => asksTheSame(task.text, each.text, keyWords));
+    const same = tasks.filter((each) => asksTheSame(task.text, each.text, language));
     const done = same.find((each) => each.outcome === "done");
-    if (done !== undefined) return [`${task.id} repeats ${done.key}, which is done`];
+    if (done !== undefined) return [`${task.id} repeats ${done.key}, which is done: "${shortly(task.text)}"`];
     const open = same.find((each) => each.outcome === "open");
-    if (open !== undefined) return [`${task.id} repeats ${open.key}, which is under way`];
+    if (open !== undefined) return [`${task.id} repeats ${open.key}, which is under way: "${shortly(task.text)}"`];
     const vain = same.filter((each) => each.outcome === "nothing");
     return vain.length >= limits.tries
-      ? [`${task.id} was planned ${vain.length} times and came to nothing (${vain.map((each) => each.key).join(", ")})`]
+      ? [`${task.id} was planned ${vain.length} times and came to nothing: "${shortly(task.text)}"`]
       : [];
   });
   if (repeats.length === 0 || repeats.length < planned.length * repeatedShare) return null;
   return {
     guard: "thrash",
-    why: `The plan repeats what was planned before: ${repeats.join("; ")}. Use the results that are there, try another way, or finish. Where something must be done again, say in the task's text what is new.`,
+    why: `The plan repeats what was planned before: ${repeats.slice(0, maxNamed).join("; ")}. Use the results that are there, try another way, or finish. Where something must be done again, say in the task's text what is new.`,
   };
 }
 
@@ -137,29 +151,35 @@ export function findThrash(
  * @param anchors what the goal is about: its text, what was understood of it, answers, names of its files
  */
 export function findDrift(
-  planned: readonly { readonly id: string; readonly text: string }[],
+  planned: readonly { readonly id: string; readonly text: string; readonly depends_on?: readonly string[] }[],
   tasks: readonly GuardedTask[],
   anchors: readonly string[],
-  keyWords: KeyWords,
+  language: Language,
   limits: GuardLimits = defaultGuardLimits,
 ): Trip | null {
   // The first plan is how the goal was read; there is nothing yet to drift from.
   if (planned.length === 0 || tasks.length === 0) return null;
-  const about = keyWords(anchors.join("\n"));
-  const reached: { readonly words: ReadonlyMap<string, number>; readonly hops: number }[] = [{ words: about, hops: 0 }];
-  const hopsOf = (text: string): number => {
-    const words = keyWords(text);
-    return Math.min(...reached.filter((each) => hasToDoWith(words, each.words)).map((each) => each.hops + 1), Infinity);
+  if (!planned.every((task) => language.reads(task.text))) return null;
+  const about = language.keyWords(anchors.join("\n"));
+  const reached: { readonly key: string; readonly words: ReadonlyMap<string, number>; readonly hops: number }[] = [
+    { key: "", words: about, hops: 0 },
+  ];
+  const hopsOf = (text: string, needs: readonly string[] = []): number => {
+    const words = language.keyWords(text);
+    const near = reached.filter((each) => needs.includes(each.key) || hasToDoWith(words, each.words));
+    return Math.min(...near.map((each) => each.hops + 1), Infinity);
   };
   for (const task of tasks) {
     const hops = Math.min(hopsOf(task.text), task.isFirst ? 1 : Infinity);
-    if (hops < Infinity) reached.push({ words: keyWords(`${task.text}\n${task.result}`), hops });
+    if (hops < Infinity)
+      reached.push({ key: task.key, words: language.keyWords(`${task.text}\n${task.result}`), hops });
   }
-  const nearest = Math.min(...planned.map((task) => hopsOf(task.text)));
+  const nearest = Math.min(...planned.map((task) => hopsOf(task.text, task.depends_on)));
   if (nearest <= limits.hops) return null;
+  const named = planned.slice(0, maxNamed).map((task) => `${task.id} "${shortly(task.text)}"`);
   return {
     guard: "drift",
-    why: `None of the planned tasks (${planned.map((task) => task.id).join(", ")}) has to do with the goal. Read the goal again, and plan what it still needs, or finish.`,
+    why: `None of the planned tasks has to do with the goal: ${named.join("; ")}. Read the goal again, and plan what it still needs, or finish.`,
   };
 }
 
@@ -171,8 +191,8 @@ function hasToDoWith(words: ReadonlyMap<string, number>, about: ReadonlyMap<stri
     whole += weight;
     if (about.has(word)) shared += weight;
   }
-  // A text without words of its own is no sign of anything.
-  return whole === 0 || shared >= tellingWeight || shared >= whole / 3;
+  // A text that names nothing is no sign of anything: "write the final report".
+  return whole < tellingWeight || shared >= tellingWeight || shared >= whole / 3;
 }
 
 /** What follows where telling the planner has not helped. */
@@ -182,7 +202,14 @@ export function moveOf(mayAsk: boolean): GuardMove {
 
 /** What people say when they want no more of it; the default where nobody answers. */
 export const stopAnswer = "stop";
-const stopWords = /^\W*(?:stop|no|end|cancel|quit|abort|nein|non|halt)\b/i;
+/** The whole answer, or what it begins with where it says nothing of how to go on: "no problem, go on" lets it go on. */
+const onlyStop =
+  /^\W*(?:please\s+)?(?:stop|stopp|no|end|cancel|quit|abort|nein|non|halt|don'?t(?:\s+go\s+on)?|do\s+not\s+go\s+on)(?:\W+(?:it|this|that|now|here|please|stop|stopp|thanks|thank you))*\W*$/i;
+const stopFirst =
+  /^\W*(?:please\s+)?(?:stop|stopp|cancel|quit|abort|halt)(?:\s+(?:it|this|that|now|here|please))*\s*[.,;:!–—-]/i;
+const goesOn = /\b(?:go\s+on|continue|instead|but|use|write|try|look|take|do)\b/i;
+
+const saysStop = (answer: string) => onlyStop.test(answer) || (stopFirst.test(answer) && !goesOn.test(answer));
 
 /**
  * Takes up what was answered since the last plan.
@@ -198,7 +225,7 @@ export function hearAnswers(
   let heard = counts;
   for (const answer of clarifications.slice(counts.heard)) {
     if (answer.about === "intake") continue;
-    if (stopWords.test(answer.answer)) return { counts: heard, stopped: { guard: answer.about, answer } };
+    if (saysStop(answer.answer)) return { counts: heard, stopped: { guard: answer.about, answer } };
     heard = { ...heard, [answer.about]: 0, excused: [...new Set([...heard.excused, answer.about])] };
   }
   return { counts: { ...heard, heard: clarifications.length }, stopped: null };

@@ -30,7 +30,7 @@ export const sectionTags = [
 ] as const;
 export type SectionTag = (typeof sectionTags)[number];
 
-const ownTag = new RegExp(`<(/?)(?=(?:${sectionTags.join("|")})[\\s>])`, "g");
+const ownTag = new RegExp(`<(\\s*/?)(?=\\s*(?:${sectionTags.join("|")})(?:[\\s/>]|$))`, "gi");
 const sectionPattern = new RegExp(`<(${sectionTags.join("|")})((?: [a-z_]+="[^"]*")*)>\\n([\\s\\S]*?)\\n</\\1>`, "g");
 const attributePattern = / ([a-z_]+)="([^"]*)"/g;
 
@@ -38,7 +38,7 @@ const attributePattern = / ([a-z_]+)="([^"]*)"/g;
 export function section(tag: SectionTag, attributes: Readonly<Record<string, string | number>>, body: string): string {
   let open = `<${tag}`;
   for (const [name, value] of Object.entries(attributes))
-    open += ` ${name}="${String(value).replace(/["\n\r]/g, " ")}"`;
+    open += ` ${name}="${String(value).replace(/["\n\r<>]/g, " ")}"`;
   return `${open}>\n${body.replace(ownTag, "‹$1")}\n</${tag}>`;
 }
 
