@@ -110,7 +110,7 @@ describeWithServers("deliveries", () => {
       tasks: perGoal,
       calls: ["append"],
       onModelCall: (seen) => {
-        if (seen.outputName === "plan") return;
+        if (seen.outputName === "intake" || seen.outputName === "plan") return;
         const stage = seen.outputName === "verdict" ? "reflect" : "execute";
         now[stage] += 1;
         most[stage] = Math.max(most[stage], now[stage]);

@@ -18,7 +18,7 @@ import {
 } from "../../packages/core/src/models/testing/scripted-server.ts";
 import { deploy, type Deployment } from "../support/deployments.ts";
 import { endProcesses, type ServiceProcess } from "../support/processes.ts";
-import { done } from "../support/scripts.ts";
+import { done, understood } from "../support/scripts.ts";
 import { sized } from "./support/size.ts";
 import { describeWithServers } from "../support/servers.ts";
 import { supervise, type Supervisor } from "../support/supervisor.ts";
@@ -44,6 +44,7 @@ function script(tools: Readonly<Record<string, (seen: Seen) => Scripted>>): (see
   return (seen) => {
     if (seen.toolNames.includes("list_files") && seen.outputName === undefined && seen.messageCount === 1)
       return tools["stay1"]!(seen);
+    if (seen.outputName === "intake") return { json: understood };
     if (seen.outputName === "verdict") return { json: { status: "done", reason: "", new_tasks: [], lesson: "" } };
     if (seen.outputName === "plan") {
       const tag = tagOf(seen) ?? "";
@@ -272,9 +273,12 @@ describeWithServers("poison", () => {
     await query("UPDATE goals SET expired_claims = 2 WHERE id = $1", [id]);
     const planner = await deployment.start("planner");
     const line = await planner.until((each) => each.event === "plan_isolated", "it isolated the plan");
-    await vi.waitFor(() => expect(server.seen.some((seen) => tagOf(seen) === "planner")).toBe(true), {
-      timeout: 20_000,
-    });
+    await vi.waitFor(
+      () => expect(server.seen.some((seen) => seen.outputName === "plan" && tagOf(seen) === "planner")).toBe(true),
+      {
+        timeout: 20_000,
+      },
+    );
     process.kill(Number(line["child"]), "SIGKILL");
     expect(await ended(deployment, id)).toMatchObject({
       status: "failed",

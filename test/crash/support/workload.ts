@@ -10,7 +10,7 @@ import {
 } from "../../../packages/core/src/models/testing/scripted-server.ts";
 import type { JsonObject } from "@outerloop/core/domain";
 import type { Deployment } from "../../support/deployments.ts";
-import { done } from "../../support/scripts.ts";
+import { done, understood } from "../../support/scripts.ts";
 import type { Sink } from "./sink.ts";
 
 /** Stored, external to a receiver that deduplicates, external to one that does not, a read, a timer by length and by instant, a signal. */
@@ -112,6 +112,7 @@ export async function startWorkload(options: WorkloadOptions): Promise<Workload>
     const body = JSON.stringify(seen.body);
     // The goal comes first in every request; memories of other goals may follow.
     const goal = /goal number (\d+)/.exec(body)![1]!;
+    if (seen.outputName === "intake") return { json: understood };
     if (seen.outputName === "plan") return { json: plan(goal) };
     if (seen.outputName === "verdict")
       return { json: { status: "done", reason: "as asked", new_tasks: [], lesson: "" } };
