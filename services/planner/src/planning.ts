@@ -197,13 +197,14 @@ export class Planning {
     // A plan that was journaled by an earlier claim was counted with it.
     const counted = claim.guards[trip.guard];
     const strikes = Math.max(1, counted + (isNew(journal) ? 1 : 0));
+    const isEnough = strikes >= claim.runtime.config.guards.strikes || isLast;
+    // Nothing that is under way is cut off for a plan that was not taken: it is judged when all has ended.
+    if (isEnough && this.#hasLive()) return this.#waitForLive(journal);
     claim.guards = { ...claim.guards, [trip.guard]: strikes };
-    if (strikes < claim.runtime.config.guards.strikes && !isLast) {
+    if (!isEnough) {
       const told = strikes > counted ? [guarded(trip, "reanchored")] : [];
       return this.#sendBack({ ...journal, events: [...(journal.events ?? []), ...told] }, trip.why, isLast);
     }
-    // Nothing that is under way is cut off for a plan that was not taken.
-    if (this.#hasLive()) return this.#waitForLive(journal);
     return { done: true, failure: await this.#consequence(trip, journal) };
   }
 
