@@ -168,21 +168,24 @@ export const questionResourceSchema = z.object({
 });
 export type QuestionResource = z.output<typeof questionResourceSchema>;
 
+/** With defaults for what a server of before questions does not say: whoever asks it may be newer than it. */
 export const goalResourceSchema = goalSummarySchema.extend({
   /** What its text is understood to ask for; null before it was read. */
-  intake: intakeResourceSchema.nullable(),
+  intake: intakeResourceSchema.nullable().default(null),
   /** Questions that were answered; `by` is null where the default was taken. */
-  clarifications: z.array(
-    z.object({
-      about: z.enum(questionSubjects),
-      question: z.string(),
-      answer: z.string(),
-      by: z.string().nullable(),
-      at: z.string(),
-    }),
-  ),
+  clarifications: z
+    .array(
+      z.object({
+        about: z.enum(questionSubjects),
+        question: z.string(),
+        answer: z.string(),
+        by: z.string().nullable(),
+        at: z.string(),
+      }),
+    )
+    .default([]),
   /** What it waits for its submitter to answer. */
-  question: questionResourceSchema.nullable(),
+  question: questionResourceSchema.nullable().default(null),
   tasks: z.array(taskResourceSchema),
 });
 export type GoalResource = z.output<typeof goalResourceSchema>;
