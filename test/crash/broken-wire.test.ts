@@ -62,8 +62,8 @@ describeWithServers("a wire to Postgres that breaks", () => {
       ["executor", new Set(["recall", "commit"])],
       ["reflector", new Set(["commit"])],
     ]);
-    // Plan, two turns of the task, verdict, plan.
-    expect(server.seen.length).toBe(5);
+    // Intake, plan, two turns of the task, verdict, plan.
+    expect(server.seen.length).toBe(6);
     expect(new TextDecoder().decode(await deployment.client.goals.artifact(id, "out.txt"))).toBe("line\n");
   }, 90_000);
 });

@@ -9,8 +9,8 @@ import { appendTasks, done, scriptFor } from "../support/scripts.ts";
 import { describeWithServers } from "../support/servers.ts";
 
 const goals = 20;
-/** Plan, two turns of the task, verdict, plan. */
-const callsPerGoal = 5;
+/** Intake, plan, two turns of the task, verdict, plan. */
+const callsPerGoal = 6;
 
 describeWithServers("a Redis that lost its queues", () => {
   let server: ScriptedServer;
