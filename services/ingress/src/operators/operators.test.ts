@@ -25,7 +25,9 @@ async function addTasks(goalId: string, status: string, count: number): Promise<
 describe("metrics", () => {
   test("tell the backlog of Postgres and of the queue at each scrape", async () => {
     const ids = await Promise.all(Array.from({ length: 5 }, () => house.post()));
-    await expect.poll(() => metric('outerloop_queue_jobs{queue="plan",state="waiting"}'), { timeout: 20_000 }).toBe("5");
+    await expect
+      .poll(() => metric('outerloop_queue_jobs{queue="plan",state="waiting"}'), { timeout: 20_000 })
+      .toBe("5");
     expect(await metric("outerloop_plans_wanted")).toBe("5");
     expect(await metric('outerloop_tasks{stage="execute",status="ready"}')).toBe("0");
     await house.parts.database.pool.query("UPDATE goals SET status = 'planning' WHERE id = $1", [ids[0]]);
