@@ -24,6 +24,7 @@ export function createBenchProvider(delayMs: number): Provider {
   return {
     // One that costs nothing, as a model on one's own machine does.
     name: "offline",
+    capabilities: () => ({ tools: true, structured: "native", embeddings: false, transcription: false }),
     async generate(model, request, { signal, onText }) {
       if (delayMs > 0) await sleep(delayMs, undefined, { signal });
       const message = answer(request);

@@ -74,6 +74,8 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
       provider: "scripted",
       model: "script",
       costMicroUsd: (inputTokens + outputTokens) * microUsdPerToken,
+      firstTokenMs: null,
+      tries: [],
     };
   }
 

@@ -4,7 +4,7 @@
  */
 import type { z } from "zod";
 import type { Held, PriceCall } from "./domain/budget.ts";
-import type { ModelRequest, Usage } from "./domain/model.ts";
+import type { Caller, ModelRequest, Usage } from "./domain/model.ts";
 import type { MessageRef, ModelStep } from "./domain/step.ts";
 import { failpoint, type FailpointName } from "./failpoints.ts";
 import { ask } from "./models/ask.ts";
@@ -36,6 +36,7 @@ export interface ConversationParts<Value> {
   readonly kept: readonly ModelStep[];
   /** null for calls of a planner. */
   readonly task: { readonly id: string; readonly key: string } | null;
+  readonly caller: Omit<Caller, "priced">;
   readonly price: PriceCall;
   /** What is reserved for the claim now. */
   readonly held: () => Held;
@@ -72,7 +73,12 @@ export class Conversation<Value> {
     const room = await makeRoom({ request: this.#request, price, before: this.#before }, held(), commit);
     if (room.kind === "none") return room;
     const { request } = room;
-    const { response, durationMs } = await ask(runtime.models.model, request, runtime.metrics, lost);
+    const { response, durationMs } = await ask(request, {
+      model: runtime.models.model,
+      metrics: runtime.metrics,
+      signal: lost,
+      caller: { ...this.#parts.caller, priced: held().money },
+    });
     failpoint(this.#parts.answered);
     const { step, row, prompts, blobs, settle, event } = journalModelCall(
       {

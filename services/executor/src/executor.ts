@@ -21,6 +21,7 @@ import {
   traceIdOf,
   workClaim,
   type AssistantMessage,
+  type Caller,
   type ClaimedTask,
   type Committed,
   type ExecutionMove,
@@ -213,12 +214,12 @@ class Execution {
     let step: ModelStep;
     let write: TaskChange;
     try {
-      const { response: answer, durationMs } = await ask(
-        this.#runtime.models.model,
-        request,
-        this.#runtime.metrics,
-        this.#lost,
-      );
+      const { response: answer, durationMs } = await ask(request, {
+        model: this.#runtime.models.model,
+        metrics: this.#runtime.metrics,
+        signal: this.#lost,
+        caller: callerOf(this.#claim, this.#held),
+      });
       failpoint("execute.answered");
       const response = { ...answer, message: boundCalls(answer.message) };
       const journaled = journalModelCall(
@@ -419,6 +420,10 @@ class Execution {
       memories,
     });
   }
+}
+
+function callerOf({ task }: ClaimedTask, held: Held): Caller {
+  return { tenantId: task.tenantId, goalId: task.goalId, hard: task.difficulty === "hard", priced: held.money };
 }
 
 /** Leaves out what no model means to ask for in one turn. What its provider bound to the whole turn goes too. */

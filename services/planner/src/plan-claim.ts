@@ -74,6 +74,7 @@ export class PlanClaim {
       seq: stage === "plan" && since.round === this.goal.planRound ? since.seq : 1,
       kept: this.#kept(stage),
       task: null,
+      caller: { tenantId: this.claimed.row.tenant_id, goalId: this.claimed.row.id },
       price: this.runtime.models.price(stage),
       held: () => this.held,
       commit: (change) => this.commit(change),

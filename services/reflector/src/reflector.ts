@@ -226,6 +226,7 @@ class Reflection {
       seq: 1 + Math.max(0, ...steps.filter((step) => step.stage === "execute").map((step) => step.seq)),
       kept: steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === "reflect"),
       task,
+      caller: { tenantId: task.tenantId, goalId: task.goalId },
       price: this.#runtime.models.price("reflect"),
       held: () => this.#held,
       commit: (change) => this.#commit(change),

@@ -8,6 +8,10 @@ import type { JsonObject, JsonValue } from "./json.ts";
 export const stages = ["intake", "plan", "execute", "reflect"] as const;
 export type Stage = (typeof stages)[number];
 
+/** What a goal may route: the stages, and the execution of tasks that their planner marked as hard. */
+export const routeStages = [...stages, "hard"] as const;
+export type RouteStage = (typeof routeStages)[number];
+
 export interface ToolSpec {
   readonly name: string;
   readonly description: string;
@@ -84,15 +88,79 @@ export interface ModelResponse {
   readonly model: string;
   /** Micro-dollars (1e-6 USD); null where no price is known. */
   readonly costMicroUsd: number | null;
+  /** From the sending of the try that answered to its first token; null where the provider shows none before the whole. */
+  readonly firstTokenMs: number | null;
+  /** What was tried before and failed, in order; empty where the first try answered. */
+  readonly tries: readonly FailedTry[];
 }
 
+/** One request that a provider did not answer usably, or a model of the route that was passed over without one. */
+export interface FailedTry {
+  /** `provider/model`. */
+  readonly model: string;
+  /** The code of the error, or why it was passed over: `breaker_open`, `over_limit`, `busy`. */
+  readonly why: string;
+  /** For people; no secrets. */
+  readonly message: string;
+  /** The request took this long; 0 for one that was not made. */
+  readonly ms: number;
+  /** Waited before the next. */
+  readonly waitedMs: number;
+}
+
+/** Parameters of a route's entry, for the providers that know them. */
+export interface ModelParams {
+  /** How long a reasoning model thinks. */
+  readonly effort?: "none" | "low" | "medium" | "high";
+  readonly temperature?: number;
+  /** Lowers what a stage asks for. */
+  readonly maxOutputTokens?: number;
+  readonly serviceTier?: string;
+}
+
+/** One call of one model. */
 export interface ModelCallOptions {
   readonly signal: AbortSignal;
   /** Text as it arrives; for watchers only, never journaled. */
   readonly onText?: (delta: string) => void;
+  /** A piece of the answer arrived, whether watchers may see it or not. */
+  readonly onToken?: () => void;
+  readonly params?: ModelParams;
 }
 
-/** A routed model: what the agent's functions are handed. Throws `OuterloopError` with a `model_*` code. */
-export type Model = (request: ModelRequest, options: ModelCallOptions) => Promise<ModelResponse>;
+/** For whom a call is made, and what they said about models. */
+export interface Caller {
+  readonly tenantId: string;
+  readonly goalId: string;
+  /** The goal's own routes and then its task's, which win. */
+  readonly overrides?: readonly RouteOverrides[];
+  /** A task that its planner marked as hard. */
+  readonly hard?: boolean;
+  /** Whether money is limited, so that a model without a known price may not be asked. */
+  readonly priced?: boolean;
+}
+
+/** Models by stage, in order of preference, as a goal or a task names them: `provider/model`. */
+export type RouteOverrides = Readonly<Partial<Record<RouteStage, readonly string[]>>>;
+
+/** A piece of an answer under way, for watchers. A try that fails is followed by one that begins again at 0. */
+export interface TextDelta {
+  /** Counted from 1 in its call. */
+  readonly try: number;
+  /** Characters of the answer before this piece. */
+  readonly offset: number;
+  readonly text: string;
+}
+
+export interface RoutedCallOptions {
+  readonly signal: AbortSignal;
+  readonly caller: Caller;
+  readonly onText?: ((delta: TextDelta) => void) | undefined;
+  /** `provider/model` that answered unusably before: asked only where the route has no other. */
+  readonly avoid?: readonly string[] | undefined;
+}
+
+/** A routed model: what stages are handed. Throws `ModelError`. */
+export type Model = (request: ModelRequest, options: RoutedCallOptions) => Promise<ModelResponse>;
 
 export const noUsage: Usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, reasoningTokens: 0 };

@@ -1,16 +1,28 @@
 /** One model call with its duration and its metrics; shared by all stages. */
 import { storable } from "../domain/json.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Model, ModelRequest, ModelResponse } from "../domain/model.ts";
+import type { Caller, Model, ModelRequest, ModelResponse, RoutedCallOptions } from "../domain/model.ts";
 
 export interface Asked {
   readonly response: ModelResponse;
   readonly durationMs: number;
 }
 
-export async function ask(model: Model, request: ModelRequest, metrics: Metrics, signal: AbortSignal): Promise<Asked> {
+export interface Asking {
+  readonly model: Model;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+  readonly caller: Caller;
+  /** Told of the answer's text as it arrives. */
+  readonly onText?: RoutedCallOptions["onText"] | undefined;
+  /** See `RoutedCallOptions`. */
+  readonly avoid?: readonly string[] | undefined;
+}
+
+/** @throws OuterloopError what the models of the route said, or `cancelled` */
+export async function ask(request: ModelRequest, { model, metrics, ...options }: Asking): Promise<Asked> {
   const start = performance.now();
-  const answer = await model(request, { signal });
+  const answer = await model(request, options);
   const response = { ...answer, message: storable(answer.message) };
   const labels = { stage: request.stage, provider: response.provider, model: response.model };
   const { usage } = response;

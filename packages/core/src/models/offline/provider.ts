@@ -19,10 +19,12 @@ const charsPerToken = 4;
 export function createOfflineProvider(): Provider {
   return {
     name: "offline",
-    async generate(model, request, { signal, onText }) {
+    capabilities: () => ({ tools: true, structured: "native", embeddings: false, transcription: false }),
+    async generate(model, request, { signal, onText, onToken }) {
       if (signal.aborted)
         throw new OuterloopError("cancelled", "the call of the offline model was stopped", { cause: signal.reason });
       const response = respond(model, request);
+      onToken?.();
       if (response.message.text) onText?.(response.message.text);
       return response;
     },

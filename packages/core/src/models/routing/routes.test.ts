@@ -1,18 +1,19 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { stages, type ModelRequest } from "../domain/model.ts";
-import { noUsage } from "../domain/model.ts";
+import { stages, type ModelRequest } from "../../domain/model.ts";
+import { noUsage } from "../../domain/model.ts";
 import type { ModelSettings } from "./model-settings.ts";
-import type { Embedder, Provider } from "./provider.ts";
+import type { Embedder, Provider } from "../provider.ts";
 import { createModels, type ModelParts } from "./routes.ts";
 import {
   startScriptedServer,
   type Script,
   type ScriptedServer,
   type ScriptedServerOptions,
-} from "./testing/scripted-server.ts";
+} from "../testing/scripted-server.ts";
 
 const offline: Provider = {
   name: "offline",
+  capabilities: () => ({ tools: true, structured: "native", embeddings: false, transcription: false }),
   generate: async (model) => ({
     message: { role: "assistant", text: "by rules", toolCalls: [] },
     stop: "end",
@@ -33,7 +34,7 @@ const request: ModelRequest = {
   tools: [],
   maxOutputTokens: 100,
 };
-const options = { signal: new AbortController().signal };
+const options = { signal: new AbortController().signal, caller: { tenantId: "t_1", goalId: "g_1" } };
 
 const servers: ScriptedServer[] = [];
 afterEach(async () => {
@@ -196,6 +197,8 @@ describe("a routed call", () => {
       options,
     );
     expect(answer).toEqual({
+      firstTokenMs: expect.any(Number),
+      tries: [],
       message: { role: "assistant", text: "ok", toolCalls: [] },
       stop: "end",
       usage,

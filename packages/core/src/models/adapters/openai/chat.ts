@@ -11,15 +11,15 @@ import type {
   ToolCall,
   ToolSpec,
   Usage,
-} from "../domain/model.ts";
-import { contextOf, timeoutsOf, type Connection } from "./connection.ts";
-import { endedEarly, liveCall, type LiveCall } from "./live-call.ts";
-import { createOpenAiClient, isOpenAiHost } from "./openai-client.ts";
-import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "./opaque.ts";
-import type { FaultContext } from "./provider-error.ts";
-import type { Provider, ProviderResponse } from "./provider.ts";
-import { isStrictSchema } from "./strict-schema.ts";
-import { readToolArgs } from "./tool-args.ts";
+} from "../../../domain/model.ts";
+import { contextOf, timeoutsOf, type Connection } from "../shared/connection.ts";
+import { endedEarly, liveCall, type LiveCall } from "../shared/live-call.ts";
+import { createOpenAiClient, isOpenAiHost, listModels, openAiCapabilities } from "./client.ts";
+import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "../shared/opaque.ts";
+import type { FaultContext } from "../shared/provider-error.ts";
+import type { Provider, ProviderResponse } from "../../provider.ts";
+import { isStrictSchema } from "../shared/strict-schema.ts";
+import { readToolArgs } from "../shared/tool-args.ts";
 
 type Params = OpenAI.Chat.ChatCompletionCreateParamsStreaming;
 type ChatMessage = OpenAI.Chat.ChatCompletionMessageParam;
@@ -30,10 +30,12 @@ export function createOpenAiChat(connection: Connection): Provider {
   const client = createOpenAiClient(connection);
   const isOwn = isOpenAiHost(connection.baseURL);
   return {
-    name: "openai",
+    name: connection.name,
+    capabilities: () => openAiCapabilities,
+    listModels: (signal) => listModels(connection, signal),
     generate(model, request, options) {
-      const context = contextOf(connection, `openai/${model}`);
-      const owner = { provider: "openai", api: "chat", model };
+      const context = contextOf(connection, `${connection.name}/${model}`);
+      const owner = { provider: connection.name, api: "chat", model };
       return liveCall(context, timeoutsOf(connection), options, async (live) => {
         const stream = await withFreshOpaque(request, (sent) =>
           client.chat.completions.create(toParams(owner, sent, isOwn), { signal: live.signal }),

@@ -1,7 +1,7 @@
 /** What a user may say about models, as plain data; configuration fills it, routing reads it. */
-import { OuterloopError } from "../domain/errors.ts";
-import type { Stage } from "../domain/model.ts";
-import type { PayloadLimits } from "../domain/payload.ts";
+import { OuterloopError } from "../../domain/errors.ts";
+import type { Stage } from "../../domain/model.ts";
+import type { PayloadLimits } from "../../domain/payload.ts";
 
 export interface ModelSettings {
   /** `provider/model` for every stage; a provider alone takes its default models. */

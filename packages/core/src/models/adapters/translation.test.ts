@@ -1,12 +1,12 @@
 /** What each provider is sent, in its own words: the shapes that the case suite cannot compare across protocols. */
 import { afterEach, expect, test } from "vitest";
-import type { ModelRequest } from "../domain/model.ts";
-import { outputSpecs } from "../domain/plan.ts";
+import type { ModelRequest } from "../../domain/model.ts";
+import { outputSpecs } from "../../domain/plan.ts";
 import { createAnthropic } from "./anthropic.ts";
-import { createOpenAiChat } from "./openai-chat.ts";
-import { createOpenAiResponses } from "./openai-responses.ts";
-import type { Provider } from "./provider.ts";
-import { startScriptedServer, type ScriptedServer } from "./testing/scripted-server.ts";
+import { createOpenAiChat } from "./openai/chat.ts";
+import { createOpenAiResponses } from "./openai/responses.ts";
+import type { Provider } from "../provider.ts";
+import { startScriptedServer, type ScriptedServer } from "../testing/scripted-server.ts";
 
 const parameters = { type: "object", properties: {}, required: [], additionalProperties: false };
 const request: ModelRequest = {
@@ -41,7 +41,7 @@ async function converse(create: (server: ScriptedServer) => Provider, model: str
 
 test("Responses", async () => {
   const [first, second, plain] = await converse(
-    ({ openAiBaseUrl }) => createOpenAiResponses({ baseURL: openAiBaseUrl }),
+    ({ openAiBaseUrl }) => createOpenAiResponses({ name: "openai", baseURL: openAiBaseUrl }),
     "gpt-6.1-sol",
   );
   expect(first).toEqual({
@@ -81,7 +81,7 @@ test("Responses", async () => {
 
 test("Chat Completions of a compatible server", async () => {
   const [first, second, plain] = await converse(
-    ({ openAiBaseUrl }) => createOpenAiChat({ baseURL: openAiBaseUrl }),
+    ({ openAiBaseUrl }) => createOpenAiChat({ name: "openai", baseURL: openAiBaseUrl }),
     "qwen",
   );
   expect(first).toEqual({
@@ -108,7 +108,7 @@ test("Chat Completions of a compatible server", async () => {
 
 test("Messages", async () => {
   const [first, second, plain] = await converse(
-    ({ anthropicBaseUrl }) => createAnthropic({ baseURL: anthropicBaseUrl }),
+    ({ anthropicBaseUrl }) => createAnthropic({ name: "anthropic", baseURL: anthropicBaseUrl }),
     "claude-opus-5-5",
   );
   expect(first).toEqual({
@@ -145,6 +145,9 @@ test("Messages", async () => {
 });
 
 test("no environment variable of an SDK is needed, and a server without a key is sent none of ours", async () => {
-  await converse(({ anthropicBaseUrl }) => createAnthropic({ baseURL: anthropicBaseUrl }), "claude-opus-5-5");
+  await converse(
+    ({ anthropicBaseUrl }) => createAnthropic({ name: "anthropic", baseURL: anthropicBaseUrl }),
+    "claude-opus-5-5",
+  );
   expect(JSON.stringify(server.seen[0]?.headers)).toContain("no-key");
 });

@@ -2,19 +2,18 @@
  * Which model serves which stage, decided from settings (DESIGN §8), and the routed `Model` that the rest of the house
  * calls: adapter, retries, price.
  */
-import type { PriceCall } from "../domain/budget.ts";
-import { OuterloopError } from "../domain/errors.ts";
-import { stages, type Model, type Stage } from "../domain/model.ts";
-import { boundAnswer, defaultPayloadLimits } from "../domain/payload.ts";
-import { createAnthropic } from "./anthropic.ts";
-import type { Connection } from "./connection.ts";
+import type { PriceCall } from "../../domain/budget.ts";
+import { OuterloopError } from "../../domain/errors.ts";
+import { stages, type Model, type Stage } from "../../domain/model.ts";
+import { boundAnswer, defaultPayloadLimits } from "../../domain/payload.ts";
+import { anthropicKind } from "../adapters/anthropic.ts";
+import type { Connection } from "../adapters/shared/connection.ts";
 import { createEmbedder } from "./embed-route.ts";
 import { choiceFor, type ModelChoice, type ModelSettings, type ProviderName } from "./model-settings.ts";
-import { createOpenAiChat } from "./openai-chat.ts";
-import { firstListedModel, isOpenAiHost } from "./openai-client.ts";
-import { createOpenAiResponses } from "./openai-responses.ts";
+import { isOpenAiHost, listModels } from "../adapters/openai/client.ts";
+import { openAiKind } from "../adapters/openai/kind.ts";
 import { costOf, mostCostOf } from "./prices.ts";
-import type { Embedder, Provider } from "./provider.ts";
+import type { Embedder, Provider } from "../provider.ts";
 import { defaultRetryPolicy, sleepFor, withRetry, type RetryTools } from "./retry.ts";
 
 /** What routing is handed: who serves offline, and, for tests, the network, randomness and time. */
@@ -46,21 +45,6 @@ interface Route {
   readonly known: () => string | undefined;
 }
 
-/**
- * The model that thinks plans and judges, the faster one executes, which is most calls. Current by the models that the
- * SDKs of the catalog list.
- */
-const defaultModels = {
-  openai: { intake: "gpt-6.1-terra", plan: "gpt-6.1-sol", execute: "gpt-6.1-terra", reflect: "gpt-6.1-sol" },
-  anthropic: {
-    intake: "claude-sonnet-5-5",
-    plan: "claude-opus-5-5",
-    execute: "claude-sonnet-5-5",
-    reflect: "claude-opus-5-5",
-  },
-  offline: { intake: "rules", plan: "rules", execute: "rules", reflect: "rules" },
-} as const satisfies Record<ProviderName, Record<Stage, string>>;
-
 /** Throws `config` for settings that cannot work; makes no call. */
 export function createModels(settings: ModelSettings, parts: ModelParts): Models {
   const choices = stages.map((stage) => [stage, choiceFor(stage, settings)] as const);
@@ -83,7 +67,27 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
     offline,
     async model(request, options) {
       const { provider, model } = routes[request.stage];
-      const response = await withRetry(async () => provider.generate(await model(options.signal), request, options), {
+      const { signal, onText } = options;
+      let begunAt = 0;
+      let firstTokenMs: number | null = null;
+      let tried = 0;
+      const generate = async () => {
+        const name = await model(signal);
+        begunAt = performance.now();
+        tried += 1;
+        let offset = 0;
+        return provider.generate(name, request, {
+          signal,
+          onToken: () => (firstTokenMs ??= Math.round(performance.now() - begunAt)),
+          ...(onText !== undefined && {
+            onText: (text: string) => {
+              onText({ try: tried, offset, text });
+              offset += text.length;
+            },
+          }),
+        });
+      };
+      const response = await withRetry(generate, {
         policy,
         signal: options.signal,
         random,
@@ -96,7 +100,7 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
         throw new OuterloopError("too_large", `${provider.name}/${answer.model}: ${bound.why}`, {
           billed: { tokens: answer.usage.inputTokens + answer.usage.outputTokens, costMicroUsd },
         });
-      return { ...answer, message: bound.message, provider: provider.name, costMicroUsd };
+      return { ...answer, message: bound.message, provider: provider.name, costMicroUsd, firstTokenMs, tries: [] };
     },
     price: (stage) => (inputTokens, outputTokens) => {
       const { provider, known } = routes[stage];
@@ -124,7 +128,13 @@ function createRoute(
       describe: () => `openai/${listed.known() ?? "(the server's first model)"}`,
       known: listed.known,
     };
-  const model = choice.model ?? defaultModels[choice.provider][stage];
+  const defaults: Partial<Record<Stage, string>> =
+    choice.provider === "openai"
+      ? openAiKind.defaults({ name: "openai", baseURL: settings.openAiBaseUrl })
+      : choice.provider === "anthropic"
+        ? anthropicKind.defaults({ name: "anthropic" })
+        : {};
+  const model = choice.model ?? defaults[stage] ?? "rules";
   return { provider, model: async () => model, describe: () => `${choice.provider}/${model}`, known: () => model };
 }
 
@@ -138,7 +148,14 @@ function listedModel(connection: Connection): ListedModel {
   let known: string | undefined;
   return {
     known: () => known,
-    ask: async (signal) => (known ??= await firstListedModel(connection, signal)),
+    async ask(signal) {
+      known ??= (await listModels(connection, signal))[0];
+      if (known !== undefined) return known;
+      throw new OuterloopError(
+        "config",
+        `openai (${connection.baseURL}): the server lists no model; load one, or name it: OUTERLOOP_MODEL=openai/MODEL`,
+      );
+    },
   };
 }
 
@@ -146,13 +163,16 @@ function createProvider(name: ProviderName, settings: ModelSettings, parts: Mode
   switch (name) {
     case "openai": {
       requireReach("openai", "OPENAI", settings.openAiKey, settings.openAiBaseUrl);
-      const api = settings.openAiApi ?? (isOpenAiHost(settings.openAiBaseUrl) ? "responses" : "chat");
-      const connection = openAiConnection(settings, parts);
-      return api === "responses" ? createOpenAiResponses(connection) : createOpenAiChat(connection);
+      return openAiKind.create({
+        ...openAiConnection(settings, parts),
+        options: settings.openAiApi === undefined ? {} : { api: settings.openAiApi },
+      });
     }
     case "anthropic":
       requireReach("anthropic", "ANTHROPIC", settings.anthropicKey, settings.anthropicBaseUrl);
-      return createAnthropic(connectionOf(settings.anthropicKey, settings.anthropicBaseUrl, settings, parts));
+      return anthropicKind.create(
+        connectionOf("anthropic", settings.anthropicKey, settings.anthropicBaseUrl, settings, parts),
+      );
     case "offline":
       return parts.offline;
   }
@@ -172,10 +192,11 @@ function requireReach(name: string, prefix: string, key: string | undefined, bas
 }
 
 function openAiConnection(settings: ModelSettings, parts: ModelParts): Connection {
-  return connectionOf(settings.openAiKey, settings.openAiBaseUrl, settings, parts);
+  return connectionOf("openai", settings.openAiKey, settings.openAiBaseUrl, settings, parts);
 }
 
 function connectionOf(
+  name: string,
   apiKey: string | undefined,
   baseURL: string | undefined,
   settings: ModelSettings,
@@ -183,6 +204,7 @@ function connectionOf(
 ): Connection {
   const { requestTimeoutMs, firstTokenTimeoutMs, betweenTokensTimeoutMs } = settings;
   return {
+    name,
     apiKey: apiKey || undefined,
     baseURL: baseURL || undefined,
     fetch: parts.fetch,

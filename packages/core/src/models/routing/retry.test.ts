@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { OuterloopError, type Retry } from "../domain/errors.ts";
+import { OuterloopError, type Retry } from "../../domain/errors.ts";
 import { defaultRetryPolicy, nextWaitMs, sleepFor, withRetry } from "./retry.ts";
 
 const failing = (retry: Retry) => new OuterloopError("model_unavailable", "down", { retry });

@@ -6,8 +6,8 @@
  * 3. The signal ends a wait at once.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { backoffMs } from "../domain/backoff.ts";
-import { OuterloopError } from "../domain/errors.ts";
+import { backoffMs } from "../../domain/backoff.ts";
+import { OuterloopError } from "../../domain/errors.ts";
 
 export interface RetryPolicy {
   readonly tries: number;

@@ -1,10 +1,10 @@
 /** Who turns texts into vectors: OpenAI where its own service is in use, else a local embedder, unless settings say otherwise. */
-import { OuterloopError } from "../domain/errors.ts";
-import type { Connection } from "./connection.ts";
+import { OuterloopError } from "../../domain/errors.ts";
+import type { Connection } from "../adapters/shared/connection.ts";
 import type { ModelSettings } from "./model-settings.ts";
-import { isOpenAiHost } from "./openai-client.ts";
-import { createOpenAiEmbedder } from "./openai-embedder.ts";
-import type { Embedder } from "./provider.ts";
+import { isOpenAiHost } from "../adapters/openai/client.ts";
+import { createOpenAiEmbedder } from "../adapters/openai/embedder.ts";
+import type { Embedder } from "../provider.ts";
 
 const knownDimensions: Readonly<Record<string, number>> = {
   "text-embedding-3-small": 1536,

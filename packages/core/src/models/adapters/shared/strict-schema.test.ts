@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { outputSpecs } from "../domain/plan.ts";
+import { outputSpecs } from "../../../domain/plan.ts";
 import { isStrictSchema } from "./strict-schema.ts";
 
 const closed = { type: "object", additionalProperties: false } as const;

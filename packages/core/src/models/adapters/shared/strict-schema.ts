@@ -3,7 +3,7 @@
  * property required and none additional, and knows few keywords; what OpenAI and Anthropic both take is taken here.
  * Sources: OpenAI's and Anthropic's structured output guides.
  */
-import type { JsonObject, JsonValue } from "../domain/json.ts";
+import type { JsonObject, JsonValue } from "../../../domain/json.ts";
 
 const knownKeywords = new Set([
   "type",

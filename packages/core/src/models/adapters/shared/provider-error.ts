@@ -3,8 +3,8 @@
  * compatible servers fill these loosely, so the meaning is read from all of them in one place. The original error is
  * not kept as `cause`: it holds headers and bodies, and loggers print causes.
  */
-import { OuterloopError, messageOf, type ErrorCode, type Retry } from "../domain/errors.ts";
-import { redact } from "./secrets.ts";
+import { OuterloopError, messageOf, type ErrorCode, type Retry } from "../../../domain/errors.ts";
+import { redact } from "../../secrets.ts";
 
 /** A failure in neutral terms. */
 export interface Fault {

@@ -1,8 +1,8 @@
-import { OuterloopError } from "../domain/errors.ts";
-import { contextOf, timeoutsOf, type Connection } from "./connection.ts";
-import { liveCall } from "./live-call.ts";
-import { createOpenAiClient } from "./openai-client.ts";
-import type { Embedder } from "./provider.ts";
+import { OuterloopError } from "../../../domain/errors.ts";
+import { contextOf, timeoutsOf, type Connection } from "../shared/connection.ts";
+import { liveCall } from "../shared/live-call.ts";
+import { createOpenAiClient } from "./client.ts";
+import type { Embedder } from "../../provider.ts";
 
 /** Well under the API's 2,048 texts and 300,000 tokens a request, at up to 2,000 tokens a text. */
 const textsPerRequest = 128;

@@ -4,6 +4,7 @@
  * https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
  */
 import Anthropic from "@anthropic-ai/sdk";
+import { z } from "zod";
 import type {
   AssistantMessage,
   Message,
@@ -12,20 +13,61 @@ import type {
   ToolCall,
   ToolSpec,
   Usage,
-} from "../domain/model.ts";
-import { contextOf, noKey, sdkTimeoutMs, timeoutsOf, type Connection } from "./connection.ts";
-import { endedEarly, liveCall, type LiveCall } from "./live-call.ts";
-import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "./opaque.ts";
-import type { FaultContext } from "./provider-error.ts";
-import type { Provider, ProviderResponse } from "./provider.ts";
-import { isStrictSchema } from "./strict-schema.ts";
-import { readToolArgs } from "./tool-args.ts";
+} from "../../domain/model.ts";
+import { contextOf, noKey, sdkTimeoutMs, timeoutsOf, type Connection } from "./shared/connection.ts";
+import { endedEarly, liveCall, type LiveCall } from "./shared/live-call.ts";
+import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "./shared/opaque.ts";
+import type { FaultContext } from "./shared/provider-error.ts";
+import type { Capabilities, Price, Provider, ProviderKind, ProviderResponse, Rates } from "../provider.ts";
+import { isStrictSchema } from "./shared/strict-schema.ts";
+import { readToolArgs } from "./shared/tool-args.ts";
 
 type Params = Anthropic.MessageCreateParamsStreaming;
 type BlockParam = Anthropic.ContentBlockParam;
 type StreamEvent = Anthropic.RawMessageStreamEvent;
 
 const ownBaseUrl = "https://api.anthropic.com";
+
+const capabilities: Capabilities = { tools: true, structured: "native", embeddings: false, transcription: false };
+
+const dollar = 1_000_000;
+
+function rates(input: number, cachedInput: number, output: number): Rates {
+  return { input: input * dollar, cachedInput: cachedInput * dollar, output: output * dollar };
+}
+
+function price(input: number, cachedInput: number, output: number): Price {
+  return { ...rates(input, cachedInput, output), cacheWriteFactor: 1.25 };
+}
+
+export const anthropicKind: ProviderKind = {
+  name: "anthropic",
+  options: z.strictObject({}),
+  env: { key: "ANTHROPIC_API_KEY", baseUrl: "ANTHROPIC_BASE_URL" },
+  needsKey: (baseUrl) => baseUrl === undefined,
+  /** The model that thinks plans and judges, the faster one executes, which is most calls. Current by the models that the SDK lists. */
+  defaults: () => ({
+    intake: "claude-sonnet-5-5",
+    plan: "claude-opus-5-5",
+    execute: "claude-sonnet-5-5",
+    hard: "claude-opus-5-5",
+    reflect: "claude-opus-5-5",
+  }),
+  /** https://platform.claude.com/docs/en/about-claude/pricing; not known here: batch, priority and regional prices, and what a gateway adds. */
+  prices: {
+    asOf: "2026-11-20",
+    models: {
+      "claude-fable-5-1": price(10, 0.25, 50),
+      "claude-opus-5-5": price(4, 0.2, 20),
+      "claude-opus-5": price(5, 0.5, 25),
+      "claude-sonnet-5-5": price(2, 0.1, 10),
+      "claude-sonnet-5": price(2, 0.2, 10),
+      "claude-haiku-5-5": { ...price(0.1, 0.01, 0.5), longPrompt: { over: 100_000, rates: rates(0.5, 0.05, 2.5) } },
+      "claude-haiku-4-5": price(1, 0.1, 5),
+    },
+  },
+  create: createAnthropic,
+};
 
 export function createAnthropic(connection: Connection): Provider {
   const client = new Anthropic({
@@ -39,10 +81,11 @@ export function createAnthropic(connection: Connection): Provider {
     ...(connection.fetch ? { fetch: connection.fetch } : {}),
   });
   return {
-    name: "anthropic",
+    name: connection.name,
+    capabilities: () => capabilities,
     generate(model, request, options) {
-      const context = contextOf(connection, `anthropic/${model}`);
-      const owner = { provider: "anthropic", api: "messages", model };
+      const context = contextOf(connection, `${connection.name}/${model}`);
+      const owner = { provider: connection.name, api: "messages", model };
       return liveCall(context, timeoutsOf(connection), options, async (live) => {
         const stream = await withFreshOpaque(request, (sent) =>
           client.messages.create(toParams(owner, sent), { signal: live.signal }),

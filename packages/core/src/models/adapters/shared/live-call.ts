@@ -5,8 +5,8 @@
  * 1. A call ends: cancelled by the caller's signal, by silence, or by the total limit.
  * 2. The caller's signal wins over a timeout that it raced.
  */
-import { OuterloopError } from "../domain/errors.ts";
-import type { ModelCallOptions } from "../domain/model.ts";
+import { OuterloopError } from "../../../domain/errors.ts";
+import type { ModelCallOptions } from "../../../domain/model.ts";
 import { toProviderError, type FaultContext } from "./provider-error.ts";
 
 export interface Timeouts {
@@ -53,6 +53,7 @@ export async function liveCall<T>(
     signal: stop.signal,
     beat: () => void silence.refresh(),
     token(text) {
+      options.onToken?.();
       if (started) silence.refresh();
       else {
         started = true;

@@ -2,8 +2,8 @@
  * What only the model that wrote it understands: reasoning items, thinking blocks. They go back unchanged, and to
  * nobody else: they are bound to provider, API and model, and some models also bind them to the conversation so far.
  */
-import type { JsonValue } from "../domain/json.ts";
-import type { AssistantMessage, ModelRequest } from "../domain/model.ts";
+import type { JsonValue } from "../../../domain/json.ts";
+import type { AssistantMessage, ModelRequest } from "../../../domain/model.ts";
 
 export interface OpaqueOwner {
   readonly provider: string;

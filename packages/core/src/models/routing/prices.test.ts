@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { noUsage } from "../domain/model.ts";
+import { noUsage } from "../../domain/model.ts";
 import { costOf, mostCostOf } from "./prices.ts";
 
 test("fresh, cached and written tokens cost their own prices", () => {

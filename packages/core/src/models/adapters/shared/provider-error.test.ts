@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { readRetryAfter, toProviderError } from "./provider-error.ts";
-import { redact } from "./secrets.ts";
+import { redact } from "../../secrets.ts";
 
 const context = { where: "openai/m", secrets: ["letmein-please"] };
 const thrown = (fields: object) => Object.assign(new Error("said"), fields);

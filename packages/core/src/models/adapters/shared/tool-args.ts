@@ -1,4 +1,4 @@
-import type { JsonObject } from "../domain/json.ts";
+import type { JsonObject } from "../../../domain/json.ts";
 
 /** Arguments as a model wrote them: an object, nothing at all (a call without arguments), or `{ malformed: text }`. */
 export function readToolArgs(text: string): JsonObject {

@@ -1,8 +1,8 @@
 /** The one place that constructs OpenAI's SDK: Responses, Chat Completions, embeddings and the list of models share it. */
 import OpenAI from "openai";
-import { OuterloopError } from "../domain/errors.ts";
-import { contextOf, noKey, sdkTimeoutMs, timeoutsOf, type Connection } from "./connection.ts";
-import { liveCall } from "./live-call.ts";
+import { contextOf, noKey, sdkTimeoutMs, timeoutsOf, type Connection } from "../shared/connection.ts";
+import type { Capabilities } from "../../provider.ts";
+import { liveCall } from "../shared/live-call.ts";
 
 const ownBaseUrl = "https://api.openai.com/v1";
 
@@ -25,16 +25,18 @@ export function isOpenAiHost(baseURL: string | undefined): boolean {
   return hostname === "api.openai.com" || hostname.endsWith(".api.openai.com");
 }
 
-/** The first model that a compatible server lists: what a local server serves is what it was started with. */
-export function firstListedModel(connection: Connection, signal: AbortSignal): Promise<string> {
-  const where = `openai (${connection.baseURL ?? ownBaseUrl})`;
+/** What a server says that it serves; a local one lists what it was started with. */
+export function listModels(connection: Connection, signal: AbortSignal): Promise<readonly string[]> {
+  const where = `${connection.name} (${connection.baseURL ?? ownBaseUrl})`;
   return liveCall(contextOf(connection, where), timeoutsOf(connection), { signal }, async (live) => {
     const page = await createOpenAiClient(connection).models.list({ signal: live.signal });
-    const [first] = page.data;
-    if (first) return first.id;
-    throw new OuterloopError(
-      "config",
-      `${where}: the server lists no model; load one, or name it: OUTERLOOP_MODEL=openai/MODEL`,
-    );
+    return page.data.map((model) => model.id);
   });
 }
+
+export const openAiCapabilities: Capabilities = {
+  tools: true,
+  structured: "native",
+  embeddings: true,
+  transcription: true,
+};

@@ -11,15 +11,15 @@ import type {
   ToolCall,
   ToolSpec,
   Usage,
-} from "../domain/model.ts";
-import { contextOf, timeoutsOf, type Connection } from "./connection.ts";
-import { endedEarly, liveCall, type LiveCall } from "./live-call.ts";
-import { createOpenAiClient } from "./openai-client.ts";
-import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "./opaque.ts";
-import { faultError, type FaultContext } from "./provider-error.ts";
-import type { Provider, ProviderResponse } from "./provider.ts";
-import { isStrictSchema } from "./strict-schema.ts";
-import { readToolArgs } from "./tool-args.ts";
+} from "../../../domain/model.ts";
+import { contextOf, timeoutsOf, type Connection } from "../shared/connection.ts";
+import { endedEarly, liveCall, type LiveCall } from "../shared/live-call.ts";
+import { createOpenAiClient, listModels, openAiCapabilities } from "./client.ts";
+import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "../shared/opaque.ts";
+import { faultError, type FaultContext } from "../shared/provider-error.ts";
+import type { Provider, ProviderResponse } from "../../provider.ts";
+import { isStrictSchema } from "../shared/strict-schema.ts";
+import { readToolArgs } from "../shared/tool-args.ts";
 
 type Params = OpenAI.Responses.ResponseCreateParamsStreaming;
 type InputItem = OpenAI.Responses.ResponseInputItem;
@@ -30,10 +30,12 @@ type StreamEvent = OpenAI.Responses.ResponseStreamEvent;
 export function createOpenAiResponses(connection: Connection): Provider {
   const client = createOpenAiClient(connection);
   return {
-    name: "openai",
+    name: connection.name,
+    capabilities: () => openAiCapabilities,
+    listModels: (signal) => listModels(connection, signal),
     generate(model, request, options) {
-      const context = contextOf(connection, `openai/${model}`);
-      const owner = { provider: "openai", api: "responses", model };
+      const context = contextOf(connection, `${connection.name}/${model}`);
+      const owner = { provider: connection.name, api: "responses", model };
       return liveCall(context, timeoutsOf(connection), options, async (live) => {
         const stream = await withFreshOpaque(request, (sent) =>
           client.responses.create(toParams(owner, sent), { signal: live.signal }),

@@ -1,16 +1,16 @@
 /** One case suite for every provider, through the real SDKs. What aimock can express runs against it too. */
 import { LLMock } from "@copilotkit/aimock";
 import { afterEach, describe, expect, test } from "vitest";
-import type { OuterloopError } from "../domain/errors.ts";
-import type { Message, ModelCallOptions, ModelRequest } from "../domain/model.ts";
-import { outputSpecs, verdictSchema } from "../domain/plan.ts";
+import type { OuterloopError } from "../../domain/errors.ts";
+import type { Message, ModelCallOptions, ModelRequest } from "../../domain/model.ts";
+import { outputSpecs, verdictSchema } from "../../domain/plan.ts";
 import { createAnthropic } from "./anthropic.ts";
-import type { Connection } from "./connection.ts";
-import { createOpenAiChat } from "./openai-chat.ts";
-import { createOpenAiResponses } from "./openai-responses.ts";
-import type { Provider } from "./provider.ts";
-import { readStructured, repairRequest } from "./structured.ts";
-import { startScriptedServer, type Protocol, type Script, type ScriptedServer } from "./testing/scripted-server.ts";
+import type { Connection } from "./shared/connection.ts";
+import { createOpenAiChat } from "./openai/chat.ts";
+import { createOpenAiResponses } from "./openai/responses.ts";
+import type { Provider } from "../provider.ts";
+import { readStructured, repairRequest } from "../structured.ts";
+import { startScriptedServer, type Protocol, type Script, type ScriptedServer } from "../testing/scripted-server.ts";
 
 interface Target {
   readonly protocol: Protocol;
@@ -58,7 +58,15 @@ async function scripted(
   const server = await startScriptedServer(script);
   cleanups.push(() => server.close());
   const baseURL = target.protocol === "anthropic" ? server.anthropicBaseUrl : server.openAiBaseUrl;
-  return { provider: target.create({ apiKey: key, baseURL, ...connection }), server };
+  return {
+    provider: target.create({
+      name: target.protocol === "anthropic" ? "anthropic" : "openai",
+      apiKey: key,
+      baseURL,
+      ...connection,
+    }),
+    server,
+  };
 }
 
 /** The error a call ends with; a call that succeeds fails the test. */
@@ -290,7 +298,11 @@ describe.each(targets)("$protocol", (target) => {
       set(mock);
       await mock.start();
       cleanups.push(() => mock.stop());
-      return target.create({ apiKey: key, baseURL: target.protocol === "anthropic" ? mock.url : `${mock.url}/v1` });
+      return target.create({
+        name: target.protocol === "anthropic" ? "anthropic" : "openai",
+        apiKey: key,
+        baseURL: target.protocol === "anthropic" ? mock.url : `${mock.url}/v1`,
+      });
     }
     const anything = { predicate: () => true };
 

@@ -1,9 +1,9 @@
 /** Streams as servers really send them, but for which the scripted server has no words: quirks, and failures midway. */
 import { expect, test } from "vitest";
-import type { ModelRequest } from "../domain/model.ts";
+import type { ModelRequest } from "../../domain/model.ts";
 import { createAnthropic } from "./anthropic.ts";
-import { createOpenAiChat } from "./openai-chat.ts";
-import { createOpenAiResponses } from "./openai-responses.ts";
+import { createOpenAiChat } from "./openai/chat.ts";
+import { createOpenAiResponses } from "./openai/responses.ts";
 
 const request: ModelRequest = {
   stage: "execute",
@@ -19,7 +19,10 @@ function streaming(events: readonly object[]) {
   const body = events
     .map((event) => `event: ${(event as { type?: string }).type ?? "message"}\ndata: ${JSON.stringify(event)}\n\n`)
     .join("");
-  return { fetch: async () => new Response(body, { headers: { "content-type": "text/event-stream" } }) };
+  return {
+    name: "openai",
+    fetch: async () => new Response(body, { headers: { "content-type": "text/event-stream" } }),
+  };
 }
 
 const chunk = (delta: object, finish_reason: string | null = null) => ({
@@ -100,6 +103,6 @@ test.each([
   ["overloaded_error", "model_unavailable"],
   ["rate_limit_error", "rate_limited"],
 ])("Messages: an error event of %s is %s", async (type, expected) => {
-  const provider = createAnthropic(streaming([{ type: "error", error: { type, message: "no" } }]));
+  const provider = createAnthropic({ ...streaming([{ type: "error", error: { type, message: "no" } }]) });
   await expect(provider.generate("m", request, options)).rejects.toMatchObject({ code: expected, retry: "backoff" });
 });

@@ -1,0 +1,61 @@
+/** OpenAI, and every server that is compatible with it. */
+import { z } from "zod";
+import type { Price, ProviderKind, Rates } from "../../provider.ts";
+import { createOpenAiChat } from "./chat.ts";
+import { isOpenAiHost } from "./client.ts";
+import { createOpenAiResponses } from "./responses.ts";
+
+const dollar = 1_000_000;
+
+function rates(input: number, cachedInput: number, output: number): Rates {
+  return { input: input * dollar, cachedInput: cachedInput * dollar, output: output * dollar };
+}
+
+/** OpenAI doubles input and adds half to output past 272,000 prompt tokens. */
+function price(input: number, cachedInput: number, output: number, cacheWriteFactor: number): Price {
+  const longPrompt = { over: 272_000, rates: rates(input * 2, cachedInput * 2, output * 1.5) };
+  return { ...rates(input, cachedInput, output), cacheWriteFactor, longPrompt };
+}
+
+export const openAiOptions = z.strictObject({
+  /** Responses at OpenAI's own address, Chat Completions elsewhere, unless this is set. */
+  api: z.enum(["responses", "chat"]).optional(),
+});
+
+export const openAiKind: ProviderKind = {
+  name: "openai",
+  options: openAiOptions,
+  env: { key: "OPENAI_API_KEY", baseUrl: "OPENAI_BASE_URL", options: { api: "OPENAI_API" } },
+  needsKey: isOpenAiHost,
+  /** The model that thinks plans and judges, the faster one executes, which is most calls. Current by the models that the SDK lists. */
+  defaults: ({ baseURL }) =>
+    isOpenAiHost(baseURL)
+      ? {
+          intake: "gpt-6.1-terra",
+          plan: "gpt-6.1-sol",
+          execute: "gpt-6.1-terra",
+          hard: "gpt-6.1-sol",
+          reflect: "gpt-6.1-sol",
+          embed: { model: "text-embedding-3-small", dimensions: 1536 },
+        }
+      : { listed: true },
+  /** https://developers.openai.com/api/docs/pricing; not known here: batch, priority and regional prices, and what a gateway adds. */
+  prices: {
+    asOf: "2026-11-20",
+    models: {
+      "gpt-6-astra": price(10, 1, 50, 1.25),
+      "gpt-6.1-sol": price(2, 0.1, 10, 1.25),
+      "gpt-6.1-terra": price(1, 0.05, 5, 1.25),
+      "gpt-6-sol": price(2, 0.2, 10, 1.25),
+      "gpt-6-luna": price(0.1, 0.01, 0.5, 1.25),
+      "gpt-5.6-terra": price(2, 0.2, 12, 1),
+      "gpt-5.6-luna": price(0.2, 0.02, 1.2, 1),
+      "gpt-5.4-mini": { ...rates(0.75, 0.075, 4.5), cacheWriteFactor: 1 },
+    },
+  },
+  create(connection) {
+    const { api } = openAiOptions.parse(connection.options ?? {});
+    const isResponses = (api ?? (isOpenAiHost(connection.baseURL) ? "responses" : "chat")) === "responses";
+    return isResponses ? createOpenAiResponses(connection) : createOpenAiChat(connection);
+  },
+};
