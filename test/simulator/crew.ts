@@ -16,7 +16,7 @@ import {
   type IsolationEnd,
   type LeaseId,
   type Logger,
-  type Models,
+  type StageModels,
   type QueueName,
   type Run,
   type StageHandler,
@@ -39,7 +39,7 @@ export interface CrewParts {
   readonly stagesOf: readonly (readonly QueueName[])[];
   readonly store: Store;
   readonly queue: ModelQueue;
-  readonly models: Models;
+  readonly models: StageModels;
   readonly registry: Registry;
   readonly createId: CreateId;
   /** One process with a database of its own, which no other can open. */

@@ -1,5 +1,5 @@
 /**
- * Models that answer anything: plans with random graphs, turns with calls of every kind of tool, verdicts of every kind, text
+ * StageModels that answer anything: plans with random graphs, turns with calls of every kind of tool, verdicts of every kind, text
  * that is no JSON, errors that ask for patience and errors that do not. Whatever they say, the runtime must hold.
  */
 import {
@@ -8,7 +8,7 @@ import {
   type Message,
   type ModelRequest,
   type ModelResponse,
-  type Models,
+  type StageModels,
   type ToolCall,
 } from "@outerloop/core";
 import type { Random } from "./random.ts";
@@ -36,7 +36,7 @@ export const signalNames = ["go", "news"] as const;
 const microUsdPerToken = 3;
 const maxRounds = 6;
 
-export function createScriptedModels(world: World, random: Random, faults: ProviderFaults, scene: Scene): Models {
+export function createScriptedModels(world: World, random: Random, faults: ProviderFaults, scene: Scene): StageModels {
   let calls = 0;
   const unique = () => `n${(calls += 1)}`;
 
@@ -74,6 +74,8 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
       provider: "scripted",
       model: "script",
       costMicroUsd: (inputTokens + outputTokens) * microUsdPerToken,
+      asked: "scripted/script",
+      priceVersion: null,
       firstTokenMs: null,
       tries: [],
     };
@@ -191,9 +193,9 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
   return {
     model,
     embedder,
+    embedderOf: () => null,
+    countModels: () => 1,
     price: () => (input, output) => (input + output) * microUsdPerToken,
-    offline: true,
-    describe: () => [],
   };
 }
 

@@ -32,9 +32,11 @@ test("every variable that is wrong is named with what it must be, and its value 
 
 test("an empty variable is one that was not set, whichever it is", () => {
   expect(settingNames.length).toBeGreaterThan(60);
-  expect(readConfig(Object.fromEntries(settingNames.map((name) => [name, ""])), "/srv")).toEqual(
-    readConfig({}, "/srv"),
-  );
+  const read = (env: Record<string, string>) => {
+    const { readModels, ...config } = readConfig(env, "/srv");
+    return { ...config, models: readModels({}) };
+  };
+  expect(read(Object.fromEntries(settingNames.map((name) => [name, ""])))).toEqual(read({}));
 });
 
 test("a key that could be guessed is refused", () => {
@@ -90,7 +92,7 @@ test("payload limits and the backoff have defaults, settings and bounds", () => 
     noteChars: 2004,
     planTasks: 5,
   });
-  expect(config.models.limits).toEqual({ answerBytes: 2000, toolArgsBytes: 2001 });
+  expect(config.readModels({}).payload).toEqual({ answerBytes: 2000, toolArgsBytes: 2001 });
   expect(config.backoff).toEqual({ baseMs: 50, capMs: 60 });
   // What a row of memory holds.
   expect(() => readConfig({ OUTERLOOP_MAX_NOTE_CHARS: "20001" })).toThrow(/OUTERLOOP_MAX_NOTE_CHARS/);
@@ -182,7 +184,7 @@ describe("a secret in a file", () => {
     );
     expect(config).toMatchObject({ databaseUrl: "postgres://me:secret@db/app", apiKey: "ol_secret_of_enough_length" });
     expect(config.redis?.nodes).toEqual([{ host: "cache", port: 6379 }]);
-    expect(config.models).toMatchObject({ openAiKey: "sk-1" });
+    expect(config.readModels({}).providers["openai"]?.apiKey).toBe("sk-1");
     expect(config.webhooks.sources).toMatchObject([{ name: "form" }]);
   });
 

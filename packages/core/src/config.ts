@@ -10,7 +10,10 @@ import { defaultExecutionLimits, maxObservationChars } from "./agent/index.ts";
 import { defaultGuardLimits, type GuardLimits } from "./domain/guard.ts";
 import { defaultPayloadLimits, type PayloadLimits } from "./domain/payload.ts";
 import { failpointNames, parseFailpoint, type Failpoint } from "./failpoints.ts";
-import type { ModelSettings } from "./models/index.ts";
+import { findConfigFile, type ConfigFile } from "./config-file.ts";
+import { providerKinds } from "./models/kinds.ts";
+import { assembleModels, modelVariables } from "./models/routing/assemble.ts";
+import type { ModelSettings } from "./models/routing/settings.ts";
 import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-settings.ts";
 import { parseWebhookSources, type WebhookSource } from "./webhook-sources.ts";
 
@@ -33,11 +36,10 @@ const secretNames = [
   "DATABASE_DIRECT_URL",
   "REDIS_URL",
   "REDIS_SENTINEL_PASSWORD",
-  "OPENAI_API_KEY",
-  "ANTHROPIC_API_KEY",
+  ...providerKinds.flatMap(({ env }) => env.key ?? []),
   "OUTERLOOP_API_KEY",
   "OUTERLOOP_WEBHOOKS",
-] as const;
+];
 const minKeyChars = 20;
 const maxSecretBytes = 64 * 1024;
 
@@ -50,17 +52,7 @@ const schema = z.object({
   REDIS_SENTINEL_PASSWORD: optional,
   HOST: set(text.default("127.0.0.1")),
   PORT: count(4000, 0, 65_535),
-  OPENAI_API_KEY: optional,
-  OPENAI_BASE_URL: optional,
-  OPENAI_API: set(z.enum(["responses", "chat"]).optional()),
-  ANTHROPIC_API_KEY: optional,
-  ANTHROPIC_BASE_URL: optional,
-  OUTERLOOP_MODEL: optional,
-  OUTERLOOP_MODEL_INTAKE: optional,
-  OUTERLOOP_MODEL_PLAN: optional,
-  OUTERLOOP_MODEL_EXECUTE: optional,
-  OUTERLOOP_MODEL_REFLECT: optional,
-  OUTERLOOP_MODEL_EMBED: optional,
+  OUTERLOOP_CONFIG: optional,
   // Whoever has it may do everything; a word would be guessed.
   OUTERLOOP_API_KEY: set(
     text
@@ -111,6 +103,7 @@ const schema = z.object({
       .default("outerloop"),
   ),
   OUTERLOOP_MODEL_TIMEOUT_MS: count(600_000, 100, 3_600_000),
+  OUTERLOOP_MODEL_WINDOW_MS: count(60_000, 1200, 3_600_000),
   OUTERLOOP_MAX_TOOL_CALLS: count(10, 1, 200),
   OUTERLOOP_BACKOFF_BASE_MS: count(2000, 10, 3_600_000),
   OUTERLOOP_BACKOFF_CAP_MS: count(300_000, 10, 86_400_000),
@@ -143,7 +136,13 @@ const schema = z.object({
 });
 
 /** Every variable that is read, but for the files of secrets. */
-export const settingNames = Object.keys(schema.shape) as readonly (keyof typeof schema.shape)[];
+export const settingNames: readonly string[] = [
+  ...Object.keys(schema.shape),
+  ...modelVariables,
+  ...providerKinds.flatMap(({ env }) =>
+    [env.key, env.baseUrl, ...Object.values(env.options ?? {})].filter((name) => name !== undefined),
+  ),
+];
 
 export interface Config {
   readonly databaseUrl: string | null;
@@ -220,7 +219,10 @@ export interface Config {
   readonly metricsOpen: boolean;
   /** For tests: where this process dies. */
   readonly failpoint: Failpoint | null;
-  readonly models: ModelSettings;
+  /** Of what does not fit into variables; null where there is none. */
+  readonly configFile: string | null;
+  /** What may be said about models, by variables and the file. Only who calls models needs their keys. Throws `config`. */
+  readModels(file: ConfigFile): ModelSettings;
 }
 
 /** @throws OuterloopError `config`, naming every variable that is wrong and what it must be. Values are not repeated: they may be secret. */
@@ -228,10 +230,14 @@ export function readConfig(
   env: Readonly<Record<string, string | undefined>> = process.env,
   cwd: string = process.cwd(),
 ): Config {
-  const parsed = schema.safeParse({ ...env, ...readSecretFiles(env, cwd) });
+  const secrets = readSecretFiles(env, cwd);
+  const parsed = schema.safeParse({ ...env, ...secrets });
   if (!parsed.success)
     throw badEnvironment(parsed.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message })));
   const values = parsed.data;
+  // What providers read is theirs to name: their keys come from variables that settings name, too.
+  const modelEnv = { ...env, ...secrets };
+  const configFile = findConfigFile(values.OUTERLOOP_CONFIG, values.OUTERLOOP_CWD ?? cwd);
   const sources = parseWebhookSources(values.OUTERLOOP_WEBHOOKS ?? "{}");
   if ("problems" in sources) throw badEnvironment(sources.problems);
   const redis = values.REDIS_URL === undefined ? null : parseRedisSettings({ ...values, REDIS_URL: values.REDIS_URL });
@@ -321,24 +327,19 @@ export function readConfig(
     eventCacheBytes: values.OUTERLOOP_EVENT_CACHE_BYTES,
     metricsOpen: values.OUTERLOOP_METRICS_OPEN === "true",
     failpoint: values.OUTERLOOP_FAILPOINT,
-    models: {
-      ...(values.OUTERLOOP_MODEL && { model: values.OUTERLOOP_MODEL }),
-      ...(values.OUTERLOOP_MODEL_INTAKE && { modelIntake: values.OUTERLOOP_MODEL_INTAKE }),
-      ...(values.OUTERLOOP_MODEL_PLAN && { modelPlan: values.OUTERLOOP_MODEL_PLAN }),
-      ...(values.OUTERLOOP_MODEL_EXECUTE && { modelExecute: values.OUTERLOOP_MODEL_EXECUTE }),
-      ...(values.OUTERLOOP_MODEL_REFLECT && { modelReflect: values.OUTERLOOP_MODEL_REFLECT }),
-      ...(values.OUTERLOOP_MODEL_EMBED && { modelEmbed: values.OUTERLOOP_MODEL_EMBED }),
-      ...(values.OPENAI_API_KEY && { openAiKey: values.OPENAI_API_KEY }),
-      ...(values.OPENAI_BASE_URL && { openAiBaseUrl: values.OPENAI_BASE_URL }),
-      ...(values.OPENAI_API && { openAiApi: values.OPENAI_API }),
-      ...(values.ANTHROPIC_API_KEY && { anthropicKey: values.ANTHROPIC_API_KEY }),
-      ...(values.ANTHROPIC_BASE_URL && { anthropicBaseUrl: values.ANTHROPIC_BASE_URL }),
-      limits: {
-        answerBytes: values.OUTERLOOP_MAX_ANSWER_BYTES,
-        toolArgsBytes: values.OUTERLOOP_MAX_TOOL_ARGS_BYTES,
-      },
-      requestTimeoutMs: values.OUTERLOOP_MODEL_TIMEOUT_MS,
-    },
+    configFile,
+    readModels: (file) =>
+      assembleModels({
+        file: file.models,
+        env: modelEnv,
+        cwd,
+        totalMs: values.OUTERLOOP_MODEL_TIMEOUT_MS,
+        windowMs: values.OUTERLOOP_MODEL_WINDOW_MS,
+        payload: {
+          answerBytes: values.OUTERLOOP_MAX_ANSWER_BYTES,
+          toolArgsBytes: values.OUTERLOOP_MAX_TOOL_ARGS_BYTES,
+        },
+      }),
   };
 }
 

@@ -53,6 +53,9 @@ export class Conversation<Value> {
   #added: readonly MessageRef<string>[];
   #seq: number;
   #message: ModelStep["output"]["message"] | undefined;
+  /** Who answered last, as its route names it. */
+  #answeredBy = "";
+  readonly #unusable: string[] = [];
   /** What the provider billed for the call before. */
   #before: Usage | undefined;
 
@@ -78,8 +81,10 @@ export class Conversation<Value> {
       metrics: runtime.metrics,
       signal: lost,
       caller: { ...this.#parts.caller, priced: held().money },
+      avoid: this.#avoid,
     });
     failpoint(this.#parts.answered);
+    const { asked } = response;
     const { step, row, prompts, blobs, settle, event } = journalModelCall(
       {
         attempt,
@@ -95,18 +100,36 @@ export class Conversation<Value> {
       task,
     );
     this.#request = request;
-    return this.#read(step, { steps: [row], prompts, blobs, settle, events: [event] }, schema);
+    const answered = this.#read(step, { steps: [row], prompts, blobs, settle, events: [event] }, schema);
+    this.#answeredBy = asked;
+    return answered;
   }
 
   #read(step: ModelStep, journal: Journal, schema: AnswerSchema<Value>): Answered<Value> {
     this.#message = step.output.message;
+    this.#answeredBy = `${step.output.provider}/${step.output.model}`;
     this.#before = step.usage;
     return { kind: "answer", read: readStructured(step.output.message.text, schema), journal };
+  }
+
+  /**
+   * How often an answer that cannot be read is sent back: once to the model that gave it, and then to another where the
+   * route has one.
+   */
+  get maxRepairs(): number {
+    const { runtime, request, caller } = this.#parts;
+    return runtime.models.countModels(request.stage, caller) > 1 ? 2 : 1;
+  }
+
+  /** Who was told what is wrong and answered unusably again. */
+  get #avoid(): readonly string[] {
+    return this.#unusable.filter((model, index) => this.#unusable.indexOf(model) < index);
   }
 
   /** The next call says what is wrong with the last answer. */
   sendBack(why: string): void {
     if (this.#message === undefined) throw new Error("nothing was answered yet");
+    this.#unusable.push(this.#answeredBy);
     const request = { ...this.#request, maxOutputTokens: this.#maxOutputTokens };
     this.#request = repairRequest(request, { message: this.#message }, why);
     this.#added = [{ role: "assistant", seq: this.#seq }, lastUserMessage(this.#request)];

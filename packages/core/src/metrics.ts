@@ -11,6 +11,11 @@ export interface Metrics {
   readonly stageSeconds: Histogram<"stage" | "outcome">;
   readonly tokens: Counter<"stage" | "provider" | "model" | "type">;
   readonly costUsd: Counter<"stage" | "provider" | "model">;
+  readonly modelSeconds: Histogram<"stage" | "model">;
+  readonly firstTokenSeconds: Histogram<"stage" | "model">;
+  readonly modelTries: Counter<"stage" | "model" | "outcome">;
+  readonly modelHeld: Gauge<"model">;
+  readonly modelReloads: Counter<"outcome">;
   readonly toolSeconds: Histogram<"tool" | "outcome">;
   readonly failures: Counter<"stage">;
   readonly lostLocks: Counter;
@@ -71,6 +76,38 @@ export function createMetrics(): Metrics {
       name: "outerloop_model_cost_usd_total",
       help: "Model cost where a price is known",
       labelNames: ["stage", "provider", "model"],
+      registers,
+    }),
+    modelSeconds: new Histogram({
+      name: "outerloop_model_call_duration_seconds",
+      help: "Model calls that were answered, with all their tries",
+      labelNames: ["stage", "model"],
+      buckets: [0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600],
+      registers,
+    }),
+    firstTokenSeconds: new Histogram({
+      name: "outerloop_model_first_token_seconds",
+      help: "From sending a request to the first token of its answer",
+      labelNames: ["stage", "model"],
+      buckets: [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 240],
+      registers,
+    }),
+    modelTries: new Counter({
+      name: "outerloop_model_tries_total",
+      help: "Requests to models: answered, or why they failed or were not made",
+      labelNames: ["stage", "model", "outcome"],
+      registers,
+    }),
+    modelHeld: new Gauge({
+      name: "outerloop_model_held",
+      help: "1 while a model is held back by its breaker or because its provider said so",
+      labelNames: ["model"],
+      registers,
+    }),
+    modelReloads: new Counter({
+      name: "outerloop_config_reloads_total",
+      help: "Changes of the configuration file: taken, or refused because they cannot work",
+      labelNames: ["outcome"],
       registers,
     }),
     toolSeconds: new Histogram({

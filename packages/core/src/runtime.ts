@@ -10,7 +10,8 @@ import type { LeaseId } from "./domain/ids.ts";
 import { createLogger } from "./logging.ts";
 import { createLocalEmbedder } from "./memory/local-embedder.ts";
 import { createMetrics, observeProcess } from "./metrics.ts";
-import { createModels, type Provider } from "./models/index.ts";
+import { startModelService, type ModelServiceParts } from "./model-service.ts";
+import { assembleModels, type Models, type Provider } from "./models/index.ts";
 import { createOfflineProvider } from "./models/offline/index.ts";
 import { openQueueBackend, type QueueBackend } from "./queue/backend.ts";
 import { openEventBus, type EventBus } from "./queue/event-bus.ts";
@@ -26,6 +27,7 @@ import { createStore } from "./store/store.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 export interface Runtime extends StageRuntime {
+  readonly models: Models;
   readonly database: Database;
   /** For what people reach; stages and upkeep go through `store`. */
   readonly db: Db;
@@ -44,12 +46,18 @@ export interface RuntimeOptions {
   readonly listens?: boolean;
   /** Whether it can do nothing while the queue is away, and so does not start without it. True unless it is set. */
   readonly needsQueue?: boolean;
+  /** Whether it runs stages. True unless it is set. */
+  readonly callsModels?: boolean;
   /** Of the process that this one works for, on one claim (W8): it renews the lease and does all upkeep. */
   readonly lease?: LeaseId;
   /** Who answers where no key is set, in place of the rules: the bench measures the runtime, not a model. */
   readonly offline?: Provider;
 }
 
+const noModels: ModelServiceParts["config"] = {
+  configFile: null,
+  readModels: () => assembleModels({ env: {}, cwd: "." }),
+};
 const embeddedLeaseMs = 120_000;
 /** One claim's work has few statements at a time. */
 const childConnections = 4;
@@ -61,10 +69,6 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
   const armed = isChild ? null : config.failpoint;
   if (armed !== null) log.warn({ event: "failpoint_armed", ...armed });
   armFailpoint(armed, () => log.flush());
-  const models = createModels(config.models, {
-    offline: options.offline ?? createOfflineProvider(),
-    localEmbedder: createLocalEmbedder(),
-  });
   const closers: (() => Promise<unknown>)[] = [];
   /** In the opposite order of opening; one that fails does not keep the others open. */
   const closeAll = async () => {
@@ -121,6 +125,19 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     const leaseMs = database.kind === "embedded" ? Math.max(config.leaseMs, embeddedLeaseMs) : config.leaseMs;
     const metrics = createMetrics();
     if (!isChild) observeProcess(metrics);
+    const { models, close: closeModels } = await startModelService({
+      // Who calls no model needs neither their keys nor their settings.
+      config: options.callsModels === false ? noModels : config,
+      service: options.service,
+      db,
+      log,
+      metrics,
+      lease,
+      offline: options.offline ?? createOfflineProvider(),
+      localEmbedder: createLocalEmbedder(),
+      isChild: isChild || options.callsModels === false,
+    });
+    closers.push(closeModels);
     let watchdog: Watchdog | undefined;
     closers.push(async () => watchdog?.stop());
     const stages = await startStageRuntime({
@@ -152,7 +169,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
         watchdog ??= startWatchdog(config.stuckLeases * leaseMs, log);
       },
     });
-    return { ...stages, bus, database, db, queue, close: closeAll };
+    return { ...stages, models, bus, database, db, queue, close: closeAll };
   } catch (thrown) {
     await closeAll();
     throw thrown;

@@ -7,7 +7,7 @@ import { shareLook } from "./probes/shared-look.ts";
 import { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 import { loadOfStages } from "./store/load-of-stages.ts";
 
-export interface ServiceOptions extends Pick<RuntimeOptions, "offline" | "needsQueue"> {
+export interface ServiceOptions extends Pick<RuntimeOptions, "offline" | "needsQueue" | "callsModels"> {
   readonly name: string;
   /** Whether it serves watchers. */
   readonly listens?: boolean;
@@ -35,6 +35,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
       ...(options.listens === undefined ? {} : { listens: options.listens }),
       ...(options.offline === undefined ? {} : { offline: options.offline }),
       ...(options.needsQueue === undefined ? {} : { needsQueue: options.needsQueue }),
+      ...(options.callsModels === undefined ? {} : { callsModels: options.callsModels }),
     });
     const started = await options.start(runtime, config);
     let isStopping = false;

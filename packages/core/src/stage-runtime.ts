@@ -12,7 +12,7 @@ import { failpoint } from "./failpoints.ts";
 import type { Logger } from "./logging.ts";
 import { createMemory, type Memory } from "./memory/memory.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Models } from "./models/index.ts";
+import type { StageModels } from "./models/index.ts";
 import { addJobs, type QueueBackend } from "./queue/backend.ts";
 import { createProgress, type Progress } from "./probes/progress.ts";
 import { within } from "./probes/within.ts";
@@ -37,7 +37,7 @@ export interface StageRuntime {
   readonly claimer: Claimer;
   readonly claims: ClaimWatch;
   readonly memory: Memory;
-  readonly models: Models;
+  readonly models: StageModels;
   readonly metrics: Metrics;
   readonly isolation: Isolation;
   /** Whether its loops turn. */
@@ -68,7 +68,7 @@ export interface StageParts {
   readonly store: Store;
   readonly queue: Pick<QueueBackend, "queues" | "createWorker" | "dropWorker" | "fetchMs" | "ping">;
   readonly bus: Pick<EventBus, "publish">;
-  readonly models: Models;
+  readonly models: StageModels;
   readonly metrics: Metrics;
   readonly createId: CreateId;
   readonly lease: LeaseId;

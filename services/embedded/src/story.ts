@@ -44,9 +44,10 @@ export function createStory(out: StoryOutput, cwd: string) {
       }
       const routes = models
         .describe()
-        .filter((each) => each.stage === "plan" || each.stage === "execute" || each.stage === "reflect");
-      const names = [...new Set(routes.map((each) => each.route))];
-      line("Model", names.length === 1 ? names[0]! : routes.map((each) => `${each.stage} ${each.route}`).join(" · "));
+        .filter(({ use }) => use === "plan" || use === "execute" || use === "reflect")
+        .map(({ use, models: route }) => ({ use, names: route.map((each) => each.name).join(", else ") }));
+      const names = [...new Set(routes.map((each) => each.names))];
+      line("Model", names.length === 1 ? names[0]! : routes.map((each) => `${each.use} ${each.names}`).join(" · "));
     },
 
     serving(url: string, dataDir: string): void {

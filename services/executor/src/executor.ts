@@ -7,6 +7,7 @@
  */
 import {
   ask,
+  callerOf,
   executionParts,
   failpoint,
   hasTaskEnded,
@@ -19,6 +20,7 @@ import {
   OuterloopError,
   settleBilled,
   traceIdOf,
+  triesOf,
   workClaim,
   type AssistantMessage,
   type Caller,
@@ -161,6 +163,10 @@ class Execution {
     this.#steps = claim.steps.filter((step) => step.stage === "execute");
   }
 
+  get #caller(): Caller {
+    return { ...callerOf(this.#claim), waits: this.#backoffs };
+  }
+
   get backoffs(): number {
     return this.#backoffs;
   }
@@ -206,7 +212,7 @@ class Execution {
 
   async #callModel(move: Extract<ExecutionMove, { kind: "model" }>): Promise<WorkEnd | null> {
     const { task } = this.#claim;
-    const price = this.#runtime.models.price("execute");
+    const price = this.#runtime.models.price("execute", this.#caller);
     const before = this.#steps.findLast((each) => each.kind === "model")?.usage;
     const room = await makeRoom({ request: move.request, price, before }, this.#held, (change) => this.#commit(change));
     if (room.kind === "none") return this.#after(room.committed);
@@ -218,7 +224,7 @@ class Execution {
         model: this.#runtime.models.model,
         metrics: this.#runtime.metrics,
         signal: this.#lost,
-        caller: callerOf(this.#claim, this.#held),
+        caller: { ...this.#caller, priced: this.#held.money },
       });
       failpoint("execute.answered");
       const response = { ...answer, message: boundCalls(answer.message) };
@@ -293,10 +299,11 @@ class Execution {
     // Anything else is no word of a model: a fault of ours, which is told as one.
     if (!(thrown instanceof OuterloopError)) throw thrown;
     const { retry, message: why } = thrown;
-    if (retry === "never") return this.#move({ to: "failed", reason: why }, why, settleBilled(thrown));
+    if (retry === "never")
+      return this.#move({ to: "failed", reason: why }, why, { settle: settleBilled(thrown), told: triesOf(thrown) });
     // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
     const afterMs = this.#runtime.awayMs(retry, this.#backoffs);
-    if (afterMs >= longWaitMs && retry !== "backoff") return this.#sleep(afterMs, why);
+    if (afterMs >= longWaitMs && retry !== "backoff") return this.#sleep(afterMs, why, thrown.code === "held_back");
     this.#runtime.log.warn({
       event: "model_away",
       goal: this.#claim.task.goalId,
@@ -305,14 +312,15 @@ class Execution {
       error: why,
     });
     const { task } = this.#claim;
-    const data = { key: task.key, reason: why, retry_in_ms: afterMs };
+    const data = { key: task.key, reason: why, retry_in_ms: afterMs, ...triesOf(thrown) };
     return this.#release(afterMs, true, [{ type: "task.waiting", task: task.id, data }]);
   }
 
   /** A provider that says to come back much later is waited for like anything else: people see it, and the wall clock stands still. */
-  async #sleep(forMs: number, why: string): Promise<WorkEnd> {
+  async #sleep(forMs: number, why: string, isHeldBack: boolean): Promise<WorkEnd> {
     const { task } = this.#claim;
-    if (this.#backoffs >= maxModelWaits) {
+    // A limit of our own is no failure of anybody, however long the queue.
+    if (this.#backoffs >= maxModelWaits && !isHeldBack) {
       const reason = `the model's provider put it off ${maxModelWaits} times in a row: ${why}`;
       return this.#move({ to: "failed", reason }, reason);
     }
@@ -348,7 +356,11 @@ class Execution {
     }
   }
 
-  async #move(move: TaskMove, failure: string | null, settle?: Settlement): Promise<WorkEnd> {
+  async #move(
+    move: TaskMove,
+    failure: string | null,
+    { settle, told }: { readonly settle?: Settlement; readonly told?: object } = {},
+  ): Promise<WorkEnd> {
     const events =
       failure === null
         ? []
@@ -356,7 +368,7 @@ class Execution {
             {
               type: "task.failed" as const,
               task: this.#claim.task.id,
-              data: { key: this.#claim.task.key, reason: failure },
+              data: { key: this.#claim.task.key, reason: failure, ...told },
             },
           ];
     const committed = await this.#commit({ move, events, ...(settle !== undefined && { settle }) });
@@ -420,10 +432,6 @@ class Execution {
       memories,
     });
   }
-}
-
-function callerOf({ task }: ClaimedTask, held: Held): Caller {
-  return { tenantId: task.tenantId, goalId: task.goalId, hard: task.difficulty === "hard", priced: held.money };
 }
 
 /** Leaves out what no model means to ask for in one turn. What its provider bound to the whole turn goes too. */

@@ -9,6 +9,7 @@ await runService({
   name: "ingress",
   listens: true,
   needsQueue: false,
+  callsModels: false,
   start: async (runtime, config) => {
     const { key, path } = await ensureFirstKey(runtime);
     const tools = await openRegistry(config);

@@ -4,7 +4,7 @@ import type { Registry } from "@outerloop/skills";
 
 export type IngressParts = Pick<
   Runtime,
-  "log" | "database" | "db" | "queue" | "bus" | "models" | "metrics" | "progress" | "createId" | "send" | "dispatch"
+  "log" | "database" | "db" | "queue" | "bus" | "metrics" | "progress" | "createId" | "send" | "dispatch"
 >;
 
 export interface IngressOptions {

@@ -1,5 +1,7 @@
 /** A planner's claim: what it holds, and every write that goes out under it. */
 import {
+  overridesOf,
+  type Caller,
   canonicalJson,
   Conversation,
   failpoint,
@@ -53,6 +55,12 @@ export class PlanClaim {
     return this.claimed.steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === stage);
   }
 
+  /** For whom its models are asked. */
+  get caller(): Omit<Caller, "priced"> {
+    const { row, backoffs } = this.claimed;
+    return { tenantId: row.tenant_id, goalId: row.id, overrides: overridesOf(row), waits: backoffs };
+  }
+
   /** Behind what was journaled of this round. */
   nextSeq(stage: "intake" | "plan"): number {
     return 1 + Math.max(0, ...this.#kept(stage).map((step) => step.seq));
@@ -74,8 +82,8 @@ export class PlanClaim {
       seq: stage === "plan" && since.round === this.goal.planRound ? since.seq : 1,
       kept: this.#kept(stage),
       task: null,
-      caller: { tenantId: this.claimed.row.tenant_id, goalId: this.claimed.row.id },
-      price: this.runtime.models.price(stage),
+      caller: this.caller,
+      price: this.runtime.models.price(stage, this.caller),
       held: () => this.held,
       commit: (change) => this.commit(change),
       lost: this.lost,

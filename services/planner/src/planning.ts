@@ -3,6 +3,7 @@
  * believed. A plan is accepted whole or not at all; what is wrong with it goes back to the model, a bounded number of times.
  */
 import {
+  triesOf,
   checkPlan,
   guardReasons,
   hasTaskEnded,
@@ -297,7 +298,7 @@ export class Planning {
     const afterMs = runtime.awayMs(retry, claimed.backoffs);
     runtime.log.warn({ event: "model_away", goal: claimed.goal.id, afterMs, error: why });
     // Of no task: what waits is the plan.
-    const data = { key: "plan", reason: why, retry_in_ms: afterMs };
+    const data = { key: "plan", reason: why, retry_in_ms: afterMs, ...triesOf(thrown) };
     return this.#claim.release(afterMs, true, [{ type: "task.waiting", data }]);
   }
 }

@@ -17,8 +17,6 @@ import {
 import type { Material } from "./material.ts";
 import { mayGoOn, type PlanClaim } from "./plan-claim.ts";
 
-const maxRepairs = 1;
-
 /**
  * @param nextRequest what is asked after it: what that call needs is held by the same commit
  * @returns whether the claim goes on; `claim.goal` has its intake then
@@ -34,7 +32,7 @@ export async function understand(
   const conversation = claim.converse(intakeRequest({ goal, ...material, tools }), intakeSchema, "intake", 0);
   const keep = (intake: Intake, unread: string | null, journal: GoalChange) =>
     keepIntake(claim, feasibleIntake(intake, new Set(tools.map((tool) => tool.name))), unread, journal, nextRequest);
-  // Ends: an answer that cannot be read is mended `maxRepairs` times, then done without.
+  // Ends: an answer that cannot be read is sent back `maxRepairs` times, then done without.
   for (let tries = 0; ; tries += 1) {
     const answered = await askOrNot(claim, conversation);
     if (answered.kind === "none") {
@@ -46,7 +44,7 @@ export async function understand(
       return keep(plainIntake(goal), answered.thrown.message, { settle: settleBilled(answered.thrown) });
     const { read, journal } = answered;
     if (read.ok) return keep(read.value, null, journal);
-    if (tries === maxRepairs) return keep(plainIntake(goal), read.why, journal);
+    if (tries >= conversation.maxRepairs) return keep(plainIntake(goal), read.why, journal);
     const committed = await claim.commit({ ...journal, reserve: 1 });
     if (!mayGoOn(committed)) {
       await claim.giveBack(committed);
@@ -82,7 +80,7 @@ async function keepIntake(
     return false;
   }
   claim.goal = { ...claim.goal, intake };
-  const needs = callNeeds(nextRequest(), claim.runtime.models.price("plan"));
+  const needs = callNeeds(nextRequest(), claim.runtime.models.price("plan", claim.caller));
   const committed = await claim.commit({
     ...change,
     reserve: 1,

@@ -3,6 +3,8 @@
  * only where the evidence is there, and commits verdict, moves, follow-up tasks and lesson together.
  */
 import {
+  callerOf,
+  triesOf,
   checkEvidence,
   composeLesson,
   Conversation,
@@ -47,8 +49,6 @@ import {
 } from "@outerloop/core";
 import type { Registry } from "@outerloop/skills";
 
-/** A verdict that cannot be read is asked for once more. */
-const maxRepairs = 1;
 /** Before a task whose goal has what is left of a budget held elsewhere looks again. */
 const budgetWaitMs = 1000;
 const isolatedMain = new URL("./isolated.ts", import.meta.url);
@@ -226,14 +226,14 @@ class Reflection {
       seq: 1 + Math.max(0, ...steps.filter((step) => step.stage === "execute").map((step) => step.seq)),
       kept: steps.filter((step): step is ModelStep => step.kind === "model" && step.stage === "reflect"),
       task,
-      caller: { tenantId: task.tenantId, goalId: task.goalId },
-      price: this.#runtime.models.price("reflect"),
+      caller: callerOf(this.#claim),
+      price: this.#runtime.models.price("reflect", callerOf(this.#claim)),
       held: () => this.#held,
       commit: (change) => this.#commit(change),
       lost: this.#lost,
       answered: "reflect.answered",
     });
-    // Ends: an answer that cannot be read is mended `maxRepairs` times, then stands for a retry.
+    // Ends: an answer that cannot be read is sent back `maxRepairs` times, then stands for a retry.
     for (let tries = 0; ; tries += 1) {
       const answered = await conversation.ask();
       if (answered.kind === "none") {
@@ -243,7 +243,7 @@ class Reflection {
       const { read, journal } = answered;
       if (read.ok) return { verdict: read.value, journal };
       // An answer that is no verdict is no reason to believe the result.
-      if (tries === maxRepairs)
+      if (tries >= conversation.maxRepairs)
         return {
           verdict: { status: "retry", reason: `the review could not be read: ${read.why}`, new_tasks: [], lesson: "" },
           journal,
@@ -331,18 +331,22 @@ class Reflection {
     // Anything else is no word of a model: a fault of ours, which is told as one, or a store that is away.
     if (!(thrown instanceof OuterloopError) || thrown.code === "store_unavailable") throw thrown;
     const { retry, message: why } = thrown;
-    if (retry !== "never") return this.#release(this.#runtime.awayMs(retry, this.#claim.backoffs), true);
     const { task } = this.#claim;
+    if (retry !== "never") {
+      const afterMs = this.#runtime.awayMs(retry, this.#claim.backoffs);
+      const data = { key: task.key, reason: why, retry_in_ms: afterMs, ...triesOf(thrown) };
+      return this.#release(afterMs, true, [{ type: "task.waiting", task: task.id, data }]);
+    }
     const committed = await this.#commit({
       settle: settleBilled(thrown),
       move: { to: "failed", reason: why },
-      events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason: why } }],
+      events: [{ type: "task.failed", task: task.id, data: { key: task.key, reason: why, ...triesOf(thrown) } }],
     });
     return committed.outcome === "won" ? { outcome: "failed", failure: why } : stale;
   }
 
-  async #release(dueInMs = 0, backoff = false): Promise<WorkEnd> {
-    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff });
+  async #release(dueInMs = 0, backoff = false, events: readonly NewEvent[] = []): Promise<WorkEnd> {
+    const committed = await this.#commit({ move: { to: "released", due_in_ms: dueInMs }, backoff, events });
     return committed.outcome === "won" ? { outcome: "released", failure: null } : stale;
   }
 

@@ -505,6 +505,7 @@ function insertTasks(tables: Tables, book: GoalBook, rows: readonly TaskRow[]): 
       reason: null,
       wakes: 0,
       wait: null,
+      models: null,
       fence: 0,
       lease_id: null,
       expired_claims: 0,

@@ -222,6 +222,7 @@ export function newGoal(given: {
     intake: null,
     clarifications: [],
     questions_wait_ms: given.questionsWaitMs,
+    models: null,
     guards: {},
     created_at: now,
     started_at: null,

@@ -64,6 +64,7 @@ const task: Task = {
   result: "Wrote report.md.",
   reason: null,
   wakes: 0,
+  models: null,
 };
 const found: Task = {
   ...task,

@@ -2,6 +2,8 @@
  * The one error that our own code throws. Expected results are returned unions instead; what is thrown is a fault,
  * and says by `retry` whether trying again can help.
  */
+import type { FailedTry } from "./model.ts";
+
 export type ErrorCode =
   | "invalid_input"
   | "too_large"
@@ -18,6 +20,8 @@ export type ErrorCode =
   | "model_output"
   | "context_length"
   | "rate_limited"
+  /** No request was made: a limit or a breaker of ours holds it back for now. */
+  | "held_back"
   | "timeout"
   | "cancelled"
   | "tool_failed"
@@ -60,6 +64,16 @@ export class OuterloopError extends Error {
     this.retry = details.retry ?? "never";
     this.fields = details.fields ?? [];
     this.billed = details.billed ?? null;
+  }
+}
+
+/** What a routed call of models ended with; its message says it of each model of the route. */
+export class ModelError extends OuterloopError {
+  readonly tries: readonly FailedTry[];
+
+  constructor(code: ErrorCode, message: string, tries: readonly FailedTry[], details: ErrorDetails = {}) {
+    super(code, message, details);
+    this.tries = tries;
   }
 }
 

@@ -86,8 +86,12 @@ export interface ModelResponse {
   readonly provider: string;
   /** The model that answered, as the provider names it. */
   readonly model: string;
+  /** `provider/model`, as the route names it. */
+  readonly asked: string;
   /** Micro-dollars (1e-6 USD); null where no price is known. */
   readonly costMicroUsd: number | null;
+  /** By which price list: its day, `settings` or `free`. */
+  readonly priceVersion: string | null;
   /** From the sending of the try that answered to its first token; null where the provider shows none before the whole. */
   readonly firstTokenMs: number | null;
   /** What was tried before and failed, in order; empty where the first try answered. */
@@ -104,8 +108,8 @@ export interface FailedTry {
   readonly message: string;
   /** The request took this long; 0 for one that was not made. */
   readonly ms: number;
-  /** Waited before the next. */
-  readonly waitedMs: number;
+  /** When it began, counted from the call's beginning. */
+  readonly atMs: number;
 }
 
 /** Parameters of a route's entry, for the providers that know them. */
@@ -138,6 +142,8 @@ export interface Caller {
   readonly hard?: boolean;
   /** Whether money is limited, so that a model without a known price may not be asked. */
   readonly priced?: boolean;
+  /** Times in a row that it was put off. */
+  readonly waits?: number;
 }
 
 /** Models by stage, in order of preference, as a goal or a task names them: `provider/model`. */

@@ -1,5 +1,5 @@
 /** The journal (W4): what each step was given and what it answered, enough to go on after a crash and to replay. */
-import type { AssistantMessage, StopReason, Usage } from "./model.ts";
+import type { AssistantMessage, FailedTry, StopReason, Usage } from "./model.ts";
 import type { JsonObject } from "./json.ts";
 
 export type StepStage = "intake" | "plan" | "execute" | "reflect";
@@ -49,6 +49,12 @@ export interface ModelStepOutput {
   readonly stop: StopReason;
   readonly provider: string;
   readonly model: string;
+  /** To the first token; left out where nobody saw it. */
+  readonly firstTokenMs?: number;
+  /** Of the price list that its cost was counted by. */
+  readonly priceVersion?: string;
+  /** What was asked before and did not answer usably; left out where the first did. */
+  readonly tries?: readonly FailedTry[];
 }
 
 export interface ToolStepOutput {

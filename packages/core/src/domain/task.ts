@@ -1,6 +1,7 @@
 /** The task's state machine (DESIGN §5) and the decisions that move it. Pure: state and event in, move out. */
 import type { GoalId, TaskId, TenantId } from "./ids.ts";
 import type { Evidence } from "./evidence.ts";
+import type { RouteOverrides } from "./model.ts";
 import type { Verdict } from "./plan.ts";
 
 export const taskStatuses = [
@@ -60,6 +61,8 @@ export interface Task {
   readonly result: string | null;
   readonly reason: string | null;
   readonly wakes: number;
+  /** What was said about its models; null where nothing was. */
+  readonly models: RouteOverrides | null;
 }
 
 /** What follows from a verdict. `retry` becomes attempt + 1 with a hint; `split` ends the task, its subtasks stand in for it. */

@@ -20,9 +20,9 @@ export interface Asking {
 }
 
 /** @throws OuterloopError what the models of the route said, or `cancelled` */
-export async function ask(request: ModelRequest, { model, metrics, ...options }: Asking): Promise<Asked> {
+export async function ask(request: ModelRequest, { model: routed, metrics, ...options }: Asking): Promise<Asked> {
   const start = performance.now();
-  const answer = await model(request, options);
+  const answer = await routed(request, options);
   const response = { ...answer, message: storable(answer.message) };
   const labels = { stage: request.stage, provider: response.provider, model: response.model };
   const { usage } = response;
@@ -31,5 +31,11 @@ export async function ask(request: ModelRequest, { model, metrics, ...options }:
   metrics.tokens.inc({ ...labels, type: "output" }, usage.outputTokens - usage.reasoningTokens);
   metrics.tokens.inc({ ...labels, type: "reasoning" }, usage.reasoningTokens);
   if (response.costMicroUsd !== null) metrics.costUsd.inc(labels, response.costMicroUsd / 1e6);
-  return { response, durationMs: Math.round(performance.now() - start) };
+  const durationMs = Math.round(performance.now() - start);
+  const model = `${response.provider}/${response.model}`;
+  metrics.modelTries.inc({ stage: request.stage, model, outcome: "answered" });
+  metrics.modelSeconds.observe({ stage: request.stage, model }, durationMs / 1000);
+  if (response.firstTokenMs !== null)
+    metrics.firstTokenSeconds.observe({ stage: request.stage, model }, response.firstTokenMs / 1000);
+  return { response, durationMs };
 }

@@ -2,13 +2,20 @@ export { ask, type Asked } from "./ask.ts";
 export { createAnthropic } from "./adapters/anthropic.ts";
 export type { Connection } from "./adapters/shared/connection.ts";
 export { defaultTimeouts, type Timeouts } from "./adapters/shared/live-call.ts";
-export type { ModelSettings } from "./routing/model-settings.ts";
 export { createOpenAiChat } from "./adapters/openai/chat.ts";
 export { createOpenAiEmbedder } from "./adapters/openai/embedder.ts";
 export { createOpenAiResponses } from "./adapters/openai/responses.ts";
-export { costOf, priceTableDate } from "./routing/prices.ts";
 export type { Embedder, Provider, ProviderResponse } from "./provider.ts";
-export { defaultRetryPolicy, withRetry, type RetryPolicy } from "./routing/retry.ts";
-export { createModels, type ModelParts, type Models } from "./routing/routes.ts";
+export { assembleModels } from "./routing/assemble.ts";
+export type { HeldTarget, ModelControl } from "./routing/control.ts";
+export {
+  createModels,
+  type ModelParts,
+  type Models,
+  type RouteView,
+  type StageModels,
+  type TestedModel,
+} from "./routing/models.ts";
+export { routedUses, type ModelSettings, type RoutedUse } from "./routing/settings.ts";
 export { redact } from "./secrets.ts";
 export { readStructured, repairRequest, unusableAnswer, type StructuredRead } from "./structured.ts";

@@ -35,7 +35,10 @@ export interface Provider {
 }
 
 /** What an adapter knows of an answer; the price is added above it. */
-export interface ProviderResponse extends Omit<ModelResponse, "costMicroUsd" | "provider" | "firstTokenMs" | "tries"> {
+export interface ProviderResponse extends Omit<
+  ModelResponse,
+  "costMicroUsd" | "priceVersion" | "provider" | "asked" | "firstTokenMs" | "tries"
+> {
   /** Prompt tokens that were written to a cache, part of `usage.inputTokens`: some providers charge extra for them. */
   readonly cacheWriteTokens?: number;
 }
@@ -86,6 +89,8 @@ export interface ProviderKind {
   /** Models for stages where a route names only the provider. */
   defaults(connection: Connection): DefaultModels;
   readonly prices: PriceTable;
+  /** Lengths of vectors, by model, where they are known. */
+  readonly dimensions?: Readonly<Record<string, number>>;
   /** Makes no call. Throws `config` for what cannot work. */
   create(connection: Connection): Provider;
 }
@@ -98,7 +103,7 @@ export interface DefaultModels {
   readonly hard?: string;
   readonly reflect?: string;
   readonly summarize?: string;
-  readonly embed?: { readonly model: string; readonly dimensions: number };
+  readonly embed?: string;
   readonly transcribe?: string;
   /** Whether the first model that the server lists serves the stages that have none here. */
   readonly listed?: boolean;

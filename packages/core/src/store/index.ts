@@ -1,4 +1,5 @@
 export * from "./artifacts.ts";
+export { callerOf, overridesOf } from "./caller.ts";
 export {
   claimGoal,
   claimTasks,
@@ -63,4 +64,4 @@ export {
 export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./tasks.ts";
 export { listTenantBudgets, replaceTenantBudgets, type TenantBudget, type TenantLimits } from "./tenant-budget.ts";
 export { createStore, storeCalls, type Store } from "./store.ts";
-export { journalModelCall, settleBilled, type JournaledModelCall } from "./step-rows.ts";
+export { journalModelCall, settleBilled, triesOf, type JournaledModelCall } from "./step-rows.ts";

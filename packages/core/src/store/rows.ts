@@ -15,6 +15,7 @@ import type {
   ToolStepOutput,
 } from "../domain/step.ts";
 import type { JsonObject } from "../domain/json.ts";
+import type { RouteOverrides } from "../domain/model.ts";
 import type { Task, TaskStatus } from "../domain/task.ts";
 import type { Selectable } from "kysely";
 import { resolutionSchema, type OnDeadline, type Wait, type WaitKind } from "../domain/wait.ts";
@@ -62,6 +63,7 @@ export function toTask(row: TaskRecord): Task {
     result: row.result,
     reason: row.reason,
     wakes: row.wakes,
+    models: row.models as RouteOverrides | null,
   };
 }
 

@@ -106,6 +106,7 @@ export interface GoalsTable {
   intake: ColumnType<unknown, string | null | undefined, string | null>;
   clarifications: ColumnType<unknown, string | undefined, string>;
   questions_wait_ms: number | null;
+  models: ColumnType<unknown, string | null | undefined, string | null>;
   guards: ColumnType<unknown, string | undefined, string>;
   created_at: Generated<Date>;
   started_at: NullableInstant;
@@ -137,6 +138,7 @@ export interface TasksTable {
   reason: string | null;
   wakes: number;
   wait: Json | null;
+  models: ColumnType<unknown, string | null | undefined, string | null>;
   fence: number;
   lease_id: string | null;
   expired_claims: number;

@@ -1,11 +1,14 @@
 /** From a call that was made to what a commit journals of it. */
 import { describeRequest } from "../domain/request-refs.ts";
-import type { OuterloopError } from "../domain/errors.ts";
+import { ModelError, type OuterloopError } from "../domain/errors.ts";
 import type { NewEvent } from "../domain/event.ts";
-import type { ModelRequest, ModelResponse } from "../domain/model.ts";
-import type { MessageRef, ModelStep, StepStage } from "../domain/step.ts";
+import type { FailedTry, ModelRequest, ModelResponse } from "../domain/model.ts";
+import type { MessageRef, ModelStep, ModelStepOutput, StepStage } from "../domain/step.ts";
 import type { Settlement, StepRow } from "./commit.ts";
 import { sha256 } from "./ids.ts";
+
+/** Of one call; a route has few models and few tries each. */
+const maxToldTries = 20;
 
 export interface ModelCall {
   readonly attempt: number;
@@ -36,7 +39,16 @@ export function journalModelCall(
 ): JournaledModelCall {
   const { response } = call;
   const described = describeRequest(call.request, call.added, call.elided, sha256, call.format);
-  const output = { message: response.message, stop: response.stop, provider: response.provider, model: response.model };
+  const { tries, firstTokenMs, priceVersion } = response;
+  const output: ModelStepOutput = {
+    message: response.message,
+    stop: response.stop,
+    provider: response.provider,
+    model: response.model,
+    ...(firstTokenMs !== null && { firstTokenMs }),
+    ...(priceVersion !== null && { priceVersion }),
+    ...(tries.length > 0 && { tries }),
+  };
   return {
     step: {
       kind: "model",
@@ -88,9 +100,30 @@ export function journalModelCall(
         tokens: response.usage.inputTokens + response.usage.outputTokens,
         ms: call.durationMs,
         calls: response.message.toolCalls.map((each) => each.name),
+        ...usageOf(response),
       },
     },
   };
+}
+
+/** What watchers see of a call's cost beside its tokens. */
+function usageOf({ usage, costMicroUsd, firstTokenMs, tries }: ModelResponse) {
+  return {
+    usage: {
+      input: usage.inputTokens,
+      cached: usage.cachedInputTokens,
+      output: usage.outputTokens,
+      reasoning: usage.reasoningTokens,
+    },
+    usd: costMicroUsd === null ? null : costMicroUsd / 1e6,
+    ...(firstTokenMs !== null && { first_token_ms: firstTokenMs }),
+    ...(tries.length > 0 && { tries: tries.map(({ model, why }) => ({ model, why })) }),
+  };
+}
+
+/** What of a failed call goes with the event that tells it: each request that was made, and why it failed. */
+export function triesOf(thrown: OuterloopError): { readonly tries?: readonly FailedTry[] } {
+  return thrown instanceof ModelError && thrown.tries.length > 0 ? { tries: thrown.tries.slice(-maxToldTries) } : {};
 }
 
 /** What a call that failed costs its budgets: nothing, unless it was billed all the same. */

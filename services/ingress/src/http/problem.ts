@@ -29,6 +29,7 @@ const table: Readonly<Record<ProblemCode, { readonly status: number; readonly ti
   tool_failed: { status: 502, title: "A tool failed" },
   store_unavailable: { status: 503, title: "Postgres is away" },
   queue_unavailable: { status: 503, title: "The queue is away" },
+  held_back: { status: 503, title: "The model is held back" },
   model_unavailable: { status: 503, title: "The model is away" },
   overloaded: { status: 503, title: "Too busy" },
   timeout: { status: 504, title: "Timed out" },

@@ -79,7 +79,6 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
     db,
     queue,
     bus,
-    models: { describe: () => [] } as unknown as IngressParts["models"],
     metrics: createMetrics(),
     progress: createProgress(60_000),
     createId,

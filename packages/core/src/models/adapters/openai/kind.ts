@@ -36,7 +36,7 @@ export const openAiKind: ProviderKind = {
           execute: "gpt-6.1-terra",
           hard: "gpt-6.1-sol",
           reflect: "gpt-6.1-sol",
-          embed: { model: "text-embedding-3-small", dimensions: 1536 },
+          embed: "text-embedding-3-small",
         }
       : { listed: true },
   /** https://developers.openai.com/api/docs/pricing; not known here: batch, priority and regional prices, and what a gateway adds. */
@@ -53,6 +53,7 @@ export const openAiKind: ProviderKind = {
       "gpt-5.4-mini": { ...rates(0.75, 0.075, 4.5), cacheWriteFactor: 1 },
     },
   },
+  dimensions: { "text-embedding-3-small": 1536, "text-embedding-3-large": 3072 },
   create(connection) {
     const { api } = openAiOptions.parse(connection.options ?? {});
     const isResponses = (api ?? (isOpenAiHost(connection.baseURL) ? "responses" : "chat")) === "responses";

@@ -1,0 +1,350 @@
+/**
+ * The routed models that the rest of the house calls: which model serves which stage, and everything that stands between a
+ * stage and a provider. Settings may change while calls are under way: those go on as they began.
+ */
+import { messageOf, OuterloopError } from "../../domain/errors.ts";
+import type { Caller, FailedTry, Model, ModelRequest, Stage } from "../../domain/model.ts";
+import type { PriceCall } from "../../domain/budget.ts";
+import { boundAnswer, defaultPayloadLimits } from "../../domain/payload.ts";
+import type { Embedder, EmbedResponse, Provider, TranscribeRequest, TranscribeResponse } from "../provider.ts";
+import { createBreakers, type Breakers } from "./breakers.ts";
+import { alongRoute, callRoute, type CallParts } from "./call.ts";
+import type { HeldTarget, ModelControl } from "./control.ts";
+import { costOf, mostCostOf } from "./prices.ts";
+import { isRouteStage, type ModelSettings, type RoutedUse } from "./settings.ts";
+import { createTargets, type Target, type Targets } from "./targets.ts";
+
+/** What routing is handed. */
+export interface ModelParts {
+  readonly offline: Provider;
+  readonly localEmbedder: Embedder;
+  readonly control: ModelControl;
+  /** For tests. */
+  readonly fetch?: typeof fetch | undefined;
+  readonly random?: () => number;
+  /** A breaker opened or closed; a request failed; the store did not take what was told. */
+  readonly onBreaker?: (target: string, state: "open" | "cooling" | "closed", reason: string) => void;
+  readonly onFailure?: (stage: string, failure: FailedTry) => void;
+  readonly onFault?: (thrown: unknown) => void;
+}
+
+/** A route for people to read. */
+export interface RouteView {
+  readonly use: RoutedUse;
+  readonly models: readonly {
+    readonly name: string;
+    /** Micro-dollars a million tokens; null where no price is known. */
+    readonly price: { readonly input: number; readonly output: number; readonly version: string } | null;
+  }[];
+}
+
+export interface TestedModel {
+  readonly name: string;
+  /** Of which routes it is. */
+  readonly uses: readonly RoutedUse[];
+  readonly ok: boolean;
+  readonly ms: number;
+  /** Why it does not serve; what it answered with, by its provider's name. */
+  readonly detail: string;
+}
+
+export interface Models {
+  readonly model: Model;
+  readonly embedder: Embedder;
+  /** Of a model that stored vectors name; null where it cannot be reached any more. */
+  embedderOf(name: string): Embedder | null;
+  /** Text of speech. Throws ModelError, `unsupported` where no model transcribes. */
+  transcribe(
+    request: TranscribeRequest,
+    options: { readonly signal: AbortSignal; readonly tenantId: string },
+  ): Promise<{ readonly text: string; readonly model: string; readonly costMicroUsd: number | null }>;
+  /** What a call of a stage costs at most, whichever model of its route serves. */
+  price(stage: Stage, caller?: Pick<Caller, "overrides" | "hard">): PriceCall;
+  /** How many models may serve a stage. */
+  countModels(stage: Stage, caller?: Pick<Caller, "overrides" | "hard">): number;
+  /** True where no stage leaves this process. */
+  readonly offline: boolean;
+  describe(): readonly RouteView[];
+  /** Models that are held back, as known here. */
+  held(): readonly HeldTarget[];
+  /** The settings that calls begin with now. */
+  readonly settings: ModelSettings;
+  /** Asks every model of every route for a word (or a vector). Costs a few tokens each. */
+  test(signal: AbortSignal): Promise<readonly TestedModel[]>;
+  /** New settings for calls that begin from now on. Throws `config`, and then all stays as it was. */
+  use(settings: ModelSettings): void;
+  /** Learns what other replicas found. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What stages know of it; the simulator stands in for that alone. */
+export type StageModels = Pick<Models, "model" | "embedder" | "embedderOf" | "price" | "countModels">;
+
+const probeRequest: ModelRequest = {
+  stage: "execute",
+  system: "",
+  messages: [{ role: "user", parts: ["Answer with the word: ok"] }],
+  tools: [],
+  maxOutputTokens: 64,
+};
+/** Tests under way at once. */
+const maxTests = 4;
+const nobody = "";
+
+/** @throws OuterloopError `config` for settings that cannot work; makes no call */
+export function createModels(settings: ModelSettings, parts: ModelParts): Models {
+  const { control, localEmbedder, onBreaker, onFailure, onFault } = parts;
+  let targets = createTargets(settings, parts);
+  const breakers: Breakers = createBreakers({
+    control,
+    settings: () => targets.settings.breaker,
+    probe: async (name, signal) => {
+      const target = targets.find(name);
+      // A model that is in no route any more is nobody's to probe.
+      if (target !== undefined) await probe(target, signal);
+    },
+    changed: (target, state, reason) => onBreaker?.(target, state, reason),
+    failed: (thrown) => onFault?.(thrown),
+  });
+  const callParts = (): CallParts => ({
+    settings: targets.settings,
+    breakers,
+    control,
+    random: parts.random ?? Math.random,
+    failed: (stage, failure) => onFailure?.(stage, failure),
+  });
+
+  const embedderOf = (target: Target): Embedder => {
+    const { dimensions = 0 } = target;
+    return {
+      name: target.name(),
+      dimensions,
+      async embed(texts, signal) {
+        const tokens = () => texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+        const { reply } = await alongRoute<EmbedResponse>(
+          callParts(),
+          [target],
+          {
+            stage: "embed",
+            tenantId: nobody,
+            tokens,
+            waited: false,
+            priced: false,
+            signal,
+            used: (each) => each.inputTokens,
+          },
+          (each, model) => each.provider.embed!(model, { texts, dimensions }, signal),
+        );
+        return reply.vectors;
+      },
+    };
+  };
+  /** A wish that cannot be met is told by the call that is made for it. */
+  const routeOf = (stage: Stage, caller?: Pick<Caller, "overrides" | "hard">): readonly Target[] => {
+    try {
+      return targets.route(stage, caller);
+    } catch {
+      return [];
+    }
+  };
+  const current = () => (targets.embed === null ? localEmbedder : embedderOf(targets.embed));
+
+  return {
+    async model(request, options) {
+      const { target, response, firstTokenMs, tries } = await callRoute(
+        callParts(),
+        targets.route(request.stage, options.caller),
+        request,
+        options,
+      );
+      const { cacheWriteTokens, ...answer } = response;
+      const price = target.price(answer.model);
+      const costMicroUsd = price === undefined ? null : costOf(price.price, answer.usage, cacheWriteTokens);
+      const provider = target.provider.name;
+      const bound = boundAnswer(answer.message, targets.settings.payload ?? defaultPayloadLimits);
+      if (!bound.ok)
+        throw new OuterloopError("too_large", `${provider}/${answer.model}: ${bound.why}`, {
+          billed: { tokens: answer.usage.inputTokens + answer.usage.outputTokens, costMicroUsd },
+        });
+      return {
+        ...answer,
+        message: bound.message,
+        provider,
+        asked: target.name(),
+        costMicroUsd,
+        priceVersion: price?.version ?? null,
+        firstTokenMs,
+        tries,
+      };
+    },
+    embedder: {
+      get name() {
+        return targets.embed?.name() ?? localEmbedder.name;
+      },
+      get dimensions() {
+        return targets.embed?.dimensions ?? localEmbedder.dimensions;
+      },
+      embed: (texts, signal) => current().embed(texts, signal),
+    },
+    embedderOf(name) {
+      if (name === localEmbedder.name) return localEmbedder;
+      const target = targets.find(name);
+      return target?.dimensions === undefined ? null : embedderOf(target);
+    },
+    async transcribe(request, { signal, tenantId }) {
+      if (targets.transcribe.length === 0)
+        throw new OuterloopError("unsupported", "no model transcribes speech: name one in OUTERLOOP_MODEL_TRANSCRIBE");
+      const { target, reply } = await alongRoute<TranscribeResponse>(
+        callParts(),
+        targets.transcribe,
+        {
+          stage: "transcribe",
+          tenantId,
+          tokens: () => request.audio.length,
+          waited: false,
+          priced: false,
+          signal,
+          used: (each) => each.inputTokens + each.outputTokens,
+        },
+        (each, model) => each.provider.transcribe!(model, request, signal),
+      );
+      const price = target.price();
+      const usage = {
+        inputTokens: reply.inputTokens,
+        cachedInputTokens: 0,
+        outputTokens: reply.outputTokens,
+        reasoningTokens: 0,
+      };
+      return {
+        text: reply.text,
+        model: target.name(),
+        costMicroUsd: price === undefined || reply.inputTokens === 0 ? null : costOf(price.price, usage),
+      };
+    },
+    price(stage, caller) {
+      const route = routeOf(stage, caller);
+      return (inputTokens, outputTokens) => {
+        const prices = route.flatMap((target) => target.price()?.price ?? []);
+        // Models without a price are not asked where money is limited; where none has one, nobody may be.
+        return prices.length === 0
+          ? null
+          : Math.max(...prices.map((price) => mostCostOf(price, inputTokens, outputTokens)));
+      };
+    },
+    countModels: (stage, caller) => routeOf(stage, caller).length,
+    get offline() {
+      return targets.routes.every(({ use, targets: route }) =>
+        route.every(({ provider }) => !isRouteStage(use) || provider.name === parts.offline.name),
+      );
+    },
+    describe: () => [
+      ...targets.routes
+        .filter(({ use }) => use !== "embed")
+        .map(({ use, targets: route }) => ({ use, models: route.map(viewOf) })),
+      {
+        use: "embed" as const,
+        models: [
+          targets.embed === null
+            ? { name: localEmbedder.name, price: { input: 0, output: 0, version: "free" } }
+            : viewOf(targets.embed),
+        ],
+      },
+    ],
+    held: () => breakers.held(),
+    get settings() {
+      return targets.settings;
+    },
+    async test(signal) {
+      const uses = usesOf(targets);
+      const names = [...uses.keys()];
+      const results: TestedModel[] = [];
+      const testNext = async (): Promise<void> => {
+        for (let name = names.shift(); name !== undefined; name = names.shift())
+          results.push(await testOne(targets, name, uses.get(name)!, signal));
+      };
+      await Promise.all(Array.from({ length: maxTests }, testNext));
+      const order = [...uses.keys()];
+      return results.toSorted((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
+    },
+    use(next) {
+      targets = createTargets(next, parts, targets);
+    },
+    sync: () => breakers.sync(),
+    async close() {
+      breakers.stop();
+      await Promise.allSettled([...targets.providers.values()].map((provider) => provider.close?.()));
+    },
+  };
+}
+
+function viewOf(target: Target): RouteView["models"][number] {
+  const found = target.price();
+  return {
+    name: target.name(),
+    price:
+      found === undefined ? null : { input: found.price.input, output: found.price.output, version: found.version },
+  };
+}
+
+async function probe(target: Target, signal: AbortSignal): Promise<string> {
+  const model = await target.model(signal);
+  if (target.dimensions !== undefined) {
+    await target.provider.embed!(model, { texts: ["ok"], dimensions: target.dimensions }, signal);
+    return `${target.dimensions} dimensions`;
+  }
+  const { message } = await target.provider.generate(model, probeRequest, { signal, params: target.params });
+  return message.text.trim().slice(0, 80);
+}
+
+function usesOf(targets: Targets): Map<string, RoutedUse[]> {
+  const uses = new Map<string, RoutedUse[]>();
+  for (const { use, targets: route } of targets.routes)
+    for (const target of route) uses.set(target.name(), [...(uses.get(target.name()) ?? []), use]);
+  return uses;
+}
+
+/** A second of silence: enough for a provider that transcribes to answer. */
+function silence(): Uint8Array {
+  const samples = 8000;
+  const wav = Buffer.alloc(44 + samples);
+  wav.write("RIFF", 0);
+  wav.writeUInt32LE(36 + samples, 4);
+  wav.write("WAVEfmt ", 8);
+  wav.writeUInt32LE(16, 16);
+  wav.writeUInt16LE(1, 20);
+  wav.writeUInt16LE(1, 22);
+  wav.writeUInt32LE(samples, 24);
+  wav.writeUInt32LE(samples, 28);
+  wav.writeUInt16LE(1, 32);
+  wav.writeUInt16LE(8, 34);
+  wav.write("data", 36);
+  wav.writeUInt32LE(samples, 40);
+  wav.fill(128, 44);
+  return wav;
+}
+
+async function testOne(
+  targets: Targets,
+  name: string,
+  uses: readonly RoutedUse[],
+  signal: AbortSignal,
+): Promise<TestedModel> {
+  const begunAt = performance.now();
+  const ended = (ok: boolean, detail: string): TestedModel => ({
+    name,
+    uses,
+    ok,
+    ms: Math.round(performance.now() - begunAt),
+    detail,
+  });
+  const target = targets.find(name);
+  if (target === undefined) return ended(false, "it is in no route any more");
+  try {
+    if (!uses.includes("transcribe")) return ended(true, await probe(target, signal));
+    await target.provider.transcribe!(await target.model(signal), { audio: silence(), mediaType: "audio/wav" }, signal);
+    return ended(true, "a second of silence was taken");
+  } catch (thrown) {
+    return ended(false, messageOf(thrown));
+  }
+}
