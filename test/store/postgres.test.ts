@@ -3,6 +3,7 @@ import { cloneDatabase, describeWithServers } from "../support/servers.ts";
 import { budgetCases } from "./budget.cases.ts";
 import { doorBatchCases } from "./door-batches.cases.ts";
 import { doorCases } from "./door.cases.ts";
+import { modelControlCases } from "./model-control.cases.ts";
 import { questionCases } from "./question.cases.ts";
 
 describeWithServers("PostgreSQL", () => {
@@ -12,4 +13,5 @@ describeWithServers("PostgreSQL", () => {
   doorBatchCases("PostgreSQL", open);
   budgetCases("PostgreSQL", open);
   questionCases("PostgreSQL", open);
+  modelControlCases("PostgreSQL", open);
 });

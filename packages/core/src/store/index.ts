@@ -65,3 +65,12 @@ export { listDependencies, listTasks, measureBacklog, type TaskInGoal } from "./
 export { listTenantBudgets, replaceTenantBudgets, type TenantBudget, type TenantLimits } from "./tenant-budget.ts";
 export { createStore, storeCalls, type Store } from "./store.ts";
 export { journalModelCall, settleBilled, triesOf, type JournaledModelCall } from "./step-rows.ts";
+export { createModelControl } from "./model-control.ts";
+export {
+  askModelTest,
+  findModelTest,
+  readModelState,
+  type ModelState,
+  type ModelTest,
+  type ModelView,
+} from "./model-views.ts";

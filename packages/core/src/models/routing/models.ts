@@ -273,7 +273,7 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
     sync: () => breakers.sync(),
     async close() {
       breakers.stop();
-      await Promise.allSettled([...targets.providers.values()].map((provider) => provider.close?.()));
+      await Promise.allSettled([...targets.providers.values()].map(async (provider) => provider.close?.()));
     },
   };
 }

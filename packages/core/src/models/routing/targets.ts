@@ -2,7 +2,6 @@
 import { bulkhead, type BulkheadPolicy } from "cockatiel";
 import { OuterloopError } from "../../domain/errors.ts";
 import { routeStages, type Caller, type ModelParams, type RouteStage, type Stage } from "../../domain/model.ts";
-import { defaultTimeouts } from "../adapters/shared/live-call.ts";
 import { providerKinds } from "../kinds.ts";
 import type { Capabilities, DefaultModels, Provider } from "../provider.ts";
 import { readEntry } from "./assemble.ts";
@@ -12,7 +11,6 @@ import {
   isRouteStage,
   routedUses,
   type ModelSettings,
-  type RateLimit,
   type RoutedUse,
   type RouteEntry,
   type TargetLimit,
@@ -61,7 +59,6 @@ export interface Targets {
 const offlineModel = "rules";
 /** Names of the embedder of this process. */
 const embedsHere = new Set(["local", "offline"]);
-const noLimit: RateLimit = {};
 /** Targets that goals named, beside those of routes. */
 const maxNamed = 200;
 
@@ -198,7 +195,7 @@ function createProviders(settings: ModelSettings, parts: TargetParts, before?: T
     const kind = providerKinds.find((each) => each.name === said.kind);
     if (kind === undefined)
       throw new OuterloopError("config", `models.providers.${name}: there is no kind "${said.kind}"`);
-    const { totalMs = defaultTimeouts.totalMs, firstTokenMs, betweenTokensMs } = said;
+    const { totalMs, firstTokenMs, betweenTokensMs } = said;
     providers.set(
       name,
       kind.create({
@@ -310,7 +307,7 @@ function listedModel(provider: Provider): ListedModel {
 }
 
 /** Whether any of these bounds anything. */
-export function isLimited({ requestsPerMinute, tokensPerMinute, tenant = noLimit }: TargetLimit): boolean {
+export function isLimited({ requestsPerMinute, tokensPerMinute, tenant }: TargetLimit): boolean {
   return [requestsPerMinute, tokensPerMinute, tenant.requestsPerMinute, tenant.tokensPerMinute].some(
     (limit) => limit !== undefined,
   );
