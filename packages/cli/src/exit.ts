@@ -3,7 +3,7 @@ import { OuterloopError } from "@outerloop/core/domain";
 /** How a command ends (docs: `outerloop --help`). */
 export const exitCodes = {
   success: 0,
-  /** The goal failed, was abandoned or cancelled. */
+  /** The goal failed, was abandoned or cancelled; a model does not serve. */
   goalFailed: 1,
   /** The command could not be carried out: wrong arguments, no server, a request that was refused. */
   usage: 2,

@@ -4,13 +4,16 @@ import {
   healthSchema,
   shownStepSchema,
   tenantBudgetSchema,
+  tenantUsageSchema,
   type ShownStepResource,
   type TenantBudgetResource,
   type TenantLimitsRequest,
+  type TenantUsageResource,
 } from "@outerloop/core/domain";
 import { createApprovals, type Approvals } from "./approvals.ts";
 import { createGoals, type CallOptions, type Goals } from "./goals.ts";
 import { createHttp, type HttpSettings } from "./http.ts";
+import { createModelCalls, type ModelCalls } from "./models.ts";
 
 export interface ClientSettings extends HttpSettings {
   /** A silent event stream is opened anew after this long: 60 s, longer than the server's heartbeat. */
@@ -30,6 +33,9 @@ export interface Client {
     /** @param id `subject.attempt.seq`, with the exact request rebuilt from the journal */
     get(id: string, options?: CallOptions): Promise<ShownStepResource>;
   };
+  readonly models: ModelCalls;
+  /** What model calls of the tenant's goals took and cost; the month up to today unless days are named. */
+  usage(days?: { readonly from?: string; readonly to?: string }, options?: CallOptions): Promise<TenantUsageResource>;
   /** What all goals of the tenant may spend together. */
   readonly budget: {
     get(options?: CallOptions): Promise<TenantBudgetResource>;
@@ -51,6 +57,9 @@ export function createClient(settings: ClientSettings): Client {
       get: (id, options = {}) =>
         http.json(shownStepSchema, { path: `/v1/steps/${encodeURIComponent(id)}`, ...options }),
     },
+    models: createModelCalls(http),
+    usage: (days = {}, options = {}) =>
+      http.json(tenantUsageSchema, { path: "/v1/usage", query: { ...days }, tries, ...options }),
     budget: {
       get: (options = {}) => http.json(tenantBudgetSchema, { path: "/v1/budget", tries, ...options }),
       // Setting twice is setting once.

@@ -4,6 +4,7 @@ import {
   artifactResourceSchema,
   goalResourceSchema,
   goalSummarySchema,
+  goalUsageSchema,
   listSchema,
   retriedSchema,
   stepResourceSchema,
@@ -12,6 +13,8 @@ import {
   type EventResource,
   type GoalResource,
   type GoalStatus,
+  type GoalUsageResource,
+  type RerouteRequest,
   type GoalSummary,
   type NewGoalRequest,
   type ResumeRequest,
@@ -55,6 +58,10 @@ export interface Goals {
   resume(id: string, request?: ResumeRequest, options?: CallOptions): Promise<GoalResource>;
   /** Tries again now what waits because a model or a service was away; says what it was. */
   retry(id: string, options?: CallOptions): Promise<RetriedResource>;
+  /** Names the models of a goal or of one of its tasks, by stage; replaces what was said before. */
+  reroute(id: string, request: RerouteRequest, options?: CallOptions): Promise<GoalResource>;
+  /** What its model calls took and cost. */
+  usage(id: string, options?: CallOptions): Promise<GoalUsageResource>;
   /** Safe to call on a bad line, as `create` is. */
   signal(
     id: string,
@@ -110,6 +117,9 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
     // Not repeated: a second time there is nothing left to retry, which is an error.
     retry: (id, options = {}) =>
       http.json(retriedSchema, { method: "POST", path: at(id, "/retry"), body: {}, ...options }),
+    reroute: (id, request, options = {}) =>
+      http.json(goalResourceSchema, { method: "PUT", path: at(id, "/models"), body: request, tries, ...options }),
+    usage: (id, options = {}) => http.json(goalUsageSchema, { path: at(id, "/usage"), tries, ...options }),
     signal: (id, signal, { idempotencyKey = randomUUID(), ...options } = {}) =>
       steer(id, "signals", signal, options, { headers: { "idempotency-key": idempotencyKey }, tries }),
     answer: (id, answer, options = {}) =>

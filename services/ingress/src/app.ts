@@ -19,6 +19,7 @@ import { describeApi } from "./http/openapi.ts";
 import { problemOf, Refusal } from "./http/problem.ts";
 import { logRequests } from "./http/request-log.ts";
 import { json, mountRoutes, refuseOtherMethods } from "./http/route.ts";
+import { modelRoutes } from "./models/model-routes.ts";
 import { mountHealth } from "./operators/health-routes.ts";
 import { mountMetrics } from "./operators/metrics-route.ts";
 import { mountQueueBoard } from "./operators/queue-board.ts";
@@ -92,6 +93,7 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     ...stepRoutes(parts),
     ...artifactRoutes(parts),
     ...budgetRoutes(parts),
+    ...modelRoutes(parts),
     ...eventRoutes(parts, access, watchers, pages, { heartbeatMs, retryMs }),
   ];
   mountRoutes(app, access, routes);

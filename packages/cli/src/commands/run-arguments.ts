@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import type { NewGoalRequest } from "@outerloop/core/domain";
 import { UserError } from "../exit.ts";
+import { modelHelp, wish } from "./model-wishes.ts";
 import { amount, duration, integer, whole } from "./option-values.ts";
 
 /** As commander hands them over. */
@@ -17,6 +18,7 @@ export interface RunFlags {
   readonly planning?: NonNullable<NewGoalRequest["planning"]>;
   readonly ask?: number | true;
   readonly priority?: number;
+  readonly model?: NonNullable<NewGoalRequest["models"]>;
   readonly label?: Readonly<Record<string, string>>;
 }
 
@@ -41,6 +43,7 @@ export function withRunArguments(command: Command): Command {
       new Option("--planning <when>", "how often it plans anew: adaptive, every-step, every-3").argParser(planning),
     )
     .option("--ask [time]", "it may ask you what the text leaves open, and waits so long for an answer: 15m", duration)
+    .option("-m, --model <name...>", modelHelp, wish)
     .option("--priority <n>", "-100 to 100, higher first", integer)
     .option("-l, --label <key=value...>", "for finding it again", label);
 }
@@ -63,6 +66,7 @@ export function toRunArguments(text: string | undefined, flags: RunFlags, cwd: s
       ...(Object.keys(budget).length === 0 ? {} : { budget }),
       ...(flags.planning === undefined ? {} : { planning: flags.planning }),
       ...(flags.ask === undefined ? {} : { questions: flags.ask === true ? true : { wait_ms: flags.ask } }),
+      ...(flags.model === undefined ? {} : { models: flags.model }),
       ...(flags.priority === undefined ? {} : { priority: flags.priority }),
       ...(flags.label === undefined ? {} : { labels: { ...flags.label } }),
     },

@@ -35,6 +35,7 @@ export function sampleGoal(changes: Partial<GoalResource> = {}): GoalResource {
     intake: null,
     clarifications: [],
     question: null,
+    models: null,
     tasks: [],
     ...changes,
   };
@@ -144,6 +145,8 @@ export function sampleTask(changes: Partial<TaskResource> = {}): TaskResource {
     tools: ["search_files", "read_file"],
     evidence: [],
     hint: null,
+    difficulty: "normal",
+    models: null,
     result: "It is one file.",
     reason: null,
     waiting_on: null,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { eventTypes } from "./event.ts";
 import { goalStatuses } from "./goal.ts";
+import { modelWishesSchema } from "./model-api.ts";
 import { maxAnswerChars, questionSubjects } from "./question.ts";
 import { taskStatuses } from "./task.ts";
 import { waitKinds } from "./wait.ts";
@@ -82,6 +83,8 @@ export const newGoalSchema = z.strictObject({
     .union([z.boolean(), z.strictObject({ wait_ms: z.int().min(1000).max(maxQuestionMs).optional() })])
     .optional(),
   priority: z.int().min(-100).max(100).optional(),
+  /** Models of its own, by stage. */
+  models: modelWishesSchema.optional(),
   attachments: z.array(newAttachmentSchema).max(requestLimits.maxAttachments).optional(),
   /** Reserved: refused rather than taken and not called. */
   callback_url: z
@@ -112,6 +115,10 @@ export const taskResourceSchema = z.object({
   tools: z.array(z.string()),
   evidence: z.array(z.unknown()),
   hint: z.string().nullable(),
+  /** As the planner thinks: easy, normal or hard, which has a route of its own. */
+  difficulty: z.string().default("normal"),
+  /** Models of its own, by stage; null where its goal's serve. */
+  models: z.record(z.string(), z.array(z.string())).nullable().default(null),
   result: z.string().nullable(),
   reason: z.string().nullable(),
   /** What it waits for now; null where it does not wait. `id` is the approval's. */
@@ -186,6 +193,8 @@ export const goalResourceSchema = goalSummarySchema.extend({
     .default([]),
   /** What it waits for its submitter to answer. */
   question: questionResourceSchema.nullable().default(null),
+  /** Models of its own, by stage; null where the routes serve. */
+  models: z.record(z.string(), z.array(z.string())).nullable().default(null),
   tasks: z.array(taskResourceSchema),
 });
 export type GoalResource = z.output<typeof goalResourceSchema>;

@@ -13,6 +13,7 @@ export type KeyId = Id<"key">;
 /** Approvals are waits, so this is an approval's id too. */
 export type WaitId = Id<"wait">;
 export type QuestionId = Id<"question">;
+export type ModelTestId = Id<"modelTest">;
 
 /** Crockford's base 32 in lower case: no i, l, o or u, so an id survives being read aloud. */
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -30,6 +31,7 @@ const prefixes = {
   key: "k",
   wait: "a",
   question: "q",
+  modelTest: "mt",
 } as const;
 
 type Prefixed = {
@@ -42,6 +44,7 @@ type Prefixed = {
   key: KeyId;
   wait: WaitId;
   question: QuestionId;
+  modelTest: ModelTestId;
 };
 
 /** 16 characters of 5 bits: 80 random bits, a 50 % chance of one collision only after 10^12 ids. */

@@ -13,6 +13,7 @@ export * from "./ids.ts";
 export * from "./intake.ts";
 export * from "./json.ts";
 export * from "./model.ts";
+export * from "./model-api.ts";
 export * from "./payload.ts";
 export * from "./plan.ts";
 export * from "./poison.ts";

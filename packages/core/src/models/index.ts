@@ -16,6 +16,6 @@ export {
   type StageModels,
   type TestedModel,
 } from "./routing/models.ts";
-export { routedUses, type ModelSettings, type RoutedUse } from "./routing/settings.ts";
+export { routedUses, type ModelSettings, type RateLimit, type RoutedUse } from "./routing/settings.ts";
 export { redact } from "./secrets.ts";
 export { readStructured, repairRequest, unusableAnswer, type StructuredRead } from "./structured.ts";

@@ -74,3 +74,5 @@ export {
   type ModelTest,
   type ModelView,
 } from "./model-views.ts";
+export { rerouteGoal, type Rerouted } from "./reroute.ts";
+export { goalUsage, tenantUsage, type CountedUsage } from "./usage.ts";

@@ -3,6 +3,7 @@ import { sql } from "kysely";
 import type { Budget, Planning } from "../domain/goal.ts";
 import { OuterloopError } from "../domain/errors.ts";
 import type { CreateId, GoalId } from "../domain/ids.ts";
+import type { RouteOverrides } from "../domain/model.ts";
 import { nameOfPrincipal, type Principal } from "../domain/principal.ts";
 import type { DueJob } from "./commit.ts";
 import { asPrincipal, type Db, type Trx } from "./database.ts";
@@ -26,6 +27,8 @@ export interface NewGoal {
   readonly attachments: readonly NewAttachment[];
   /** How long its submitter may be waited for; null where nobody is asked. */
   readonly questionsWaitMs: number | null;
+  /** null where the routes serve. */
+  readonly models?: RouteOverrides | null;
   readonly idempotency: { readonly key: string; readonly requestHash: string } | null;
 }
 
@@ -85,7 +88,8 @@ export function createSubmitter(db: Db, createId: CreateId): Submitter {
         principal.kind === "key" &&
         input.session === null &&
         input.attachments.length === 0 &&
-        input.questionsWaitMs === null;
+        input.questionsWaitMs === null &&
+        (input.models ?? null) === null;
       return isPlain ? gatherer.add({ principal, input }) : submitGoal(db, principal, input, createId);
     },
   };
@@ -156,6 +160,7 @@ export async function submitGoal(db: Db, principal: Principal, input: NewGoal, c
         deadline_at: sql`clock_timestamp() + make_interval(secs => ${input.budget.wallMs / 1000})`,
         wall_warn_at: sql`clock_timestamp() + make_interval(secs => ${(input.budget.wallMs / 1000) * 0.8})`,
         questions_wait_ms: input.questionsWaitMs,
+        models: input.models ? JSON.stringify(input.models) : null,
         file_seq: input.attachments.length,
         dispatch: 1,
         dispatched_at: sql`clock_timestamp()`,

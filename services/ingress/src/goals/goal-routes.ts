@@ -20,6 +20,7 @@ import { defineRoute, json, type AnyRoute } from "../http/route.ts";
 import { defaultMaxBodyBytes, type IngressOptions, type IngressParts } from "../parts.ts";
 import { goalIdOf, noSuchGoal } from "./goal-id.ts";
 import { readMultipartGoal } from "./multipart.ts";
+import { requireKnown } from "../models/known-models.ts";
 import { toNewGoal } from "./new-goal.ts";
 import { toGoalResource, toGoalSummary } from "./resources.ts";
 
@@ -57,6 +58,7 @@ export function goalRoutes({ db, bus, createId, send }: IngressParts, options: I
       },
       async ({ principal, headers, body }) => {
         const key = headers["idempotency-key"];
+        await requireKnown(db, body.models ?? {}, "models");
         const submitted = await submitter.submit(principal, toNewGoal(body, key, options.questionDeadlineMs));
         switch (submitted.kind) {
           case "created":

@@ -32,6 +32,7 @@ export function toNewGoal(
     labels: body.labels ?? {},
     attachments,
     questionsWaitMs: toQuestionsWaitMs(body.questions, questionDeadlineMs),
+    models: body.models === undefined || Object.keys(body.models).length === 0 ? null : body.models,
     idempotency:
       idempotencyKey === undefined ? null : { key: idempotencyKey, requestHash: hashRequest(body, attachments) },
   };

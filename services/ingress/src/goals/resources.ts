@@ -52,6 +52,7 @@ export function toGoalResource({ goal, tasks, question }: GoalView): GoalResourc
     ...toGoalSummary(goal),
     intake: goal.intake as GoalResource["intake"],
     clarifications: goal.clarifications as GoalResource["clarifications"],
+    models: goal.models as GoalResource["models"],
     question:
       question === null
         ? null
@@ -79,6 +80,8 @@ function toTaskResource({ row, dependsOn, parentKey }: TaskInGoal): TaskResource
     tools: row.tools as string[],
     evidence: row.evidence as unknown[],
     hint: row.hint,
+    difficulty: row.difficulty,
+    models: row.models as TaskResource["models"],
     result: row.result,
     reason: row.reason,
     waiting_on: (row.status === "waiting" ? row.wait : null) as TaskResource["waiting_on"],
