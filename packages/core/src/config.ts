@@ -14,6 +14,7 @@ import { findConfigFile, type ConfigFile } from "./config-file.ts";
 import { providerKinds } from "./models/kinds.ts";
 import { assembleModels, modelVariables } from "./models/routing/assemble.ts";
 import type { ModelSettings } from "./models/routing/settings.ts";
+import { defaultEmbeddingLimits, type EmbeddingLimits } from "./memory/embedding-limits.ts";
 import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-settings.ts";
 import { parseWebhookSources, type WebhookSource } from "./webhook-sources.ts";
 
@@ -87,6 +88,10 @@ const schema = z.object({
   OUTERLOOP_COMMIT_BYTES: count(defaultBatchLimits.maxBytes, 1024, 256 * 1024 * 1024),
   OUTERLOOP_GATHER_MS: count(15, 0, 1000),
   OUTERLOOP_MEMORY: set(z.enum(["on", "off"]).default("on")),
+  OUTERLOOP_EMBED_CACHE: count(defaultEmbeddingLimits.cacheVectors, 0, 1_000_000),
+  OUTERLOOP_EMBED_CACHE_ROWS: count(defaultEmbeddingLimits.cacheRows, 0, 100_000_000),
+  OUTERLOOP_EMBED_CACHE_AGE_MS: count(defaultEmbeddingLimits.cacheAgeMs, 60_000, 366 * 24 * 3_600_000),
+  OUTERLOOP_REEMBED_BATCH: count(defaultEmbeddingLimits.reembedBatch, 0, 1000),
   OUTERLOOP_INTAKE: set(z.enum(["on", "off"]).default("on")),
   OUTERLOOP_REVIEW: set(z.enum(["adaptive", "always"]).default("adaptive")),
   OUTERLOOP_QUESTION_DEADLINE_MS: count(24 * 3_600_000, 1000, 366 * 24 * 3_600_000),
@@ -180,6 +185,7 @@ export interface Config {
   readonly commit: { readonly maxWrites: number; readonly maxBytes: number; readonly gatherMs: number };
   /** Whether what was learned is kept and recalled. */
   readonly memory: boolean;
+  readonly embeddings: EmbeddingLimits;
   /** Whether a goal's text is read for what it asks before it is planned. */
   readonly intake: boolean;
   /** Whether every result is judged by a model, or an easy one by its evidence alone where the goal's planning is adaptive. */
@@ -283,6 +289,12 @@ export function readConfig(
       gatherMs: values.OUTERLOOP_GATHER_MS,
     },
     memory: values.OUTERLOOP_MEMORY === "on",
+    embeddings: {
+      cacheVectors: values.OUTERLOOP_EMBED_CACHE,
+      cacheRows: values.OUTERLOOP_EMBED_CACHE_ROWS,
+      cacheAgeMs: values.OUTERLOOP_EMBED_CACHE_AGE_MS,
+      reembedBatch: values.OUTERLOOP_REEMBED_BATCH,
+    },
     queuePrefix: values.OUTERLOOP_QUEUE_PREFIX,
     intake: values.OUTERLOOP_INTAKE === "on",
     review: values.OUTERLOOP_REVIEW,

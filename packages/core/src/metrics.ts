@@ -27,6 +27,9 @@ export interface Metrics {
   readonly webhookDeliveries: Counter<"source" | "outcome">;
   readonly verdicts: Counter<"verdict" | "by">;
   readonly guards: Counter<"guard" | "action">;
+  readonly embeddedTexts: Counter<"model">;
+  readonly embeddingCacheHits: Counter<"cache">;
+  readonly memoriesToReembed: Gauge;
 }
 
 export function createMetrics(): Metrics {
@@ -168,6 +171,23 @@ export function createMetrics(): Metrics {
       name: "outerloop_guards_total",
       help: "What the guards on plans found (thrash, drift, stall), and what followed",
       labelNames: ["guard", "action"],
+      registers,
+    }),
+    embeddedTexts: new Counter({
+      name: "outerloop_embedded_texts_total",
+      help: "Texts that a provider's model was asked to embed",
+      labelNames: ["model"],
+      registers,
+    }),
+    embeddingCacheHits: new Counter({
+      name: "outerloop_embedding_cache_hits_total",
+      help: "Texts whose vectors were at hand, in this process or in the database",
+      labelNames: ["cache"],
+      registers,
+    }),
+    memoriesToReembed: new Gauge({
+      name: "outerloop_memories_to_reembed",
+      help: "Memories whose vectors another model made than the one in use, up to 100,000 a model",
       registers,
     }),
     webhookDeliveries: new Counter({

@@ -24,6 +24,7 @@ import { ensurePartitions, requireApiRole } from "./store/migrate.ts";
 import { migrateAll, requireSchema } from "./whole-database.ts";
 import { startStageRuntime, type StageRuntime } from "./stage-runtime.ts";
 import { createStore } from "./store/store.ts";
+import { createVectorStore } from "./store/vector-store.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 export interface Runtime extends StageRuntime {
@@ -145,6 +146,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       service: options.service,
       log,
       store,
+      vectors: createVectorStore(db),
       queue,
       bus,
       models,

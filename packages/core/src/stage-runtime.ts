@@ -10,7 +10,10 @@ import { messageOf, type Retry } from "./domain/errors.ts";
 import type { CreateId, LeaseId } from "./domain/ids.ts";
 import { failpoint } from "./failpoints.ts";
 import type { Logger } from "./logging.ts";
+import { createLocalEmbedder, localEmbedderName } from "./memory/local-embedder.ts";
 import { createMemory, type Memory } from "./memory/memory.ts";
+import type { EmbedderOf } from "./memory/old-models.ts";
+import { startReembedder } from "./memory/reembed.ts";
 import type { Metrics } from "./metrics.ts";
 import type { StageModels } from "./models/index.ts";
 import { addJobs, type QueueBackend } from "./queue/backend.ts";
@@ -27,6 +30,7 @@ import { createGatherer } from "./store/gatherer.ts";
 import { createLoad } from "./store/load.ts";
 import { createDoor, type Door, type DueJob, type QueueName } from "./store/commit.ts";
 import type { Store } from "./store/store.ts";
+import type { VectorStore } from "./store/vector-store.ts";
 
 export interface StageRuntime {
   readonly config: Config;
@@ -69,6 +73,10 @@ export interface StageParts {
   readonly queue: Pick<QueueBackend, "queues" | "createWorker" | "dropWorker" | "fetchMs" | "ping">;
   readonly bus: Pick<EventBus, "publish">;
   readonly models: StageModels;
+  /** Of embeddings; absent where none are kept. */
+  readonly vectors?: VectorStore;
+  /** Who may have embedded before; the local embedder unless it is told. */
+  readonly embedderOf?: EmbedderOf;
   readonly metrics: Metrics;
   readonly createId: CreateId;
   readonly lease: LeaseId;
@@ -95,6 +103,7 @@ const leaseMargin = 0.8;
 export async function startStageRuntime(parts: StageParts): Promise<StageRuntime> {
   const { config, service, log, store, queue, bus, models, metrics, createId, lease, leaseMs, isChild, onClose } =
     parts;
+  const { vectors, embedderOf = localEmbedderOf } = parts;
 
   const holder = { id: lease, service, host: hostname(), pid: process.pid };
   /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */
@@ -183,14 +192,31 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     onClose(() => timekeeper.stop());
     const upkeep = setInterval(
       () =>
-        void Promise.all([parts.keepHouse(), store.dropOldLeases()]).catch((thrown: unknown) =>
-          log.warn({ event: "upkeep_failed", error: messageOf(thrown) }),
-        ),
+        void Promise.all([
+          parts.keepHouse(),
+          store.dropOldLeases(),
+          vectors?.pruneCachedVectors(config.embeddings.cacheRows, config.embeddings.cacheAgeMs),
+        ]).catch((thrown: unknown) => log.warn({ event: "upkeep_failed", error: messageOf(thrown) })),
       upkeepEveryMs,
     );
     upkeep.unref();
     onClose(async () => clearInterval(upkeep));
   }
+  let reembedder: { stop(): Promise<void> } | undefined;
+  onClose(async () => reembedder?.stop());
+  const keepEmbedded = () => {
+    if (vectors === undefined || isChild || config.embeddings.reembedBatch === 0) return;
+    return startReembedder({
+      vectors,
+      embedder: models.embedder,
+      embedderOf,
+      holder: lease,
+      batch: config.embeddings.reembedBatch,
+      backoff: config.backoff,
+      metrics,
+      log,
+    });
+  };
   const isolation = parts.createIsolation({ store, lease, log, metrics });
 
   const workers: WorkerShell[] = [];
@@ -233,7 +259,17 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
       },
     ),
     claimer: createClaimer(store, lease, { maxClaims: config.commit.maxWrites, gatherMs }),
-    memory: createMemory(store, models.embedder, config.memory, gatherMs),
+    memory: createMemory({
+      store,
+      vectors,
+      embedder: models.embedder,
+      embedderOf,
+      learns: config.memory,
+      limits: config.embeddings,
+      gatherMs,
+      metrics,
+      log,
+    }),
     dispatch: (tenantId) =>
       store.dispatchDue(tenantId, config.tenantInFlight, 64).then(
         (jobs) => {
@@ -244,6 +280,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
       ),
     startWorker(name, handler, slots) {
       parts.onWork();
+      reembedder ??= keepEmbedded();
       const worker = startWorker(
         {
           backend: queue,
@@ -263,3 +300,6 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     },
   };
 }
+
+const local = createLocalEmbedder();
+const localEmbedderOf: EmbedderOf = (name) => (name === localEmbedderName ? local : null);

@@ -110,7 +110,7 @@ export function createToolCalls(
       return [{ path: write.path, mode: write.mode, base64: bytes.toString("base64"), hash: sha256(bytes) }];
     });
     const notes = writes.flatMap((write) => (write.kind === "note" ? [write.text] : []));
-    const vectors = notes.length === 0 ? [] : await runtime.memory.embed(notes, lost);
+    const vectors = notes.length === 0 ? [] : await runtime.memory.embed(task.tenantId, notes, lost);
     const memory = notes.map((note, index): MemoryRow => ({
       id: runtime.createId("memory"),
       kind: "note",

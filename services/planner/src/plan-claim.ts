@@ -116,7 +116,7 @@ export class PlanClaim {
     const { memory, createId } = this.runtime;
     if (!memory.learns) return [];
     const text = `Question: ${this.goal.text.slice(0, 500)}\nAnswer: ${answer.slice(0, 2000)}`.toWellFormed();
-    const [vector] = await memory.embed([text], this.lost);
+    const [vector] = await memory.embed(this.goal.tenantId, [text], this.lost);
     return vector === undefined ? [] : [{ id: createId("memory"), kind: "answer", text, ...vector }];
   }
 

@@ -321,6 +321,7 @@ class Reflection {
     if (lesson !== null) entries.push({ kind: "lesson", text: lesson.slice(0, maxMemoryChars).toWellFormed() });
     if (entries.length === 0) return [];
     const vectors = await this.#runtime.memory.embed(
+      task.tenantId,
       entries.map((entry) => entry.text),
       this.#lost,
     );

@@ -8,6 +8,7 @@ import type { Embedder } from "../models/provider.ts";
 
 /** Two unrelated texts of 100 features then differ from a right angle by about 0.05. */
 export const localDimensions = 384;
+export const localEmbedderName = "offline/hash-384";
 /** A whole word says more than the trigrams of it, of which there are several. */
 const wordWeight = 1;
 const trigramWeight = 0.35;
@@ -18,7 +19,7 @@ const stopWeight = 0.1;
 
 export function createLocalEmbedder(): Embedder {
   return {
-    name: "offline/hash-384",
+    name: localEmbedderName,
     dimensions: localDimensions,
     async embed(texts, signal) {
       return texts.map((text) => {

@@ -1,10 +1,16 @@
 /** Long-term memory: what was learned, found again by meaning. Owns recall (DESIGN §1.4); written by commits, never by itself. */
 import type { TenantId } from "../domain/ids.ts";
+import { messageOf } from "../domain/errors.ts";
 import type { RecalledMemory } from "../domain/tool.ts";
+import type { Logger } from "../logging.ts";
 import type { Embedder } from "../models/provider.ts";
 import { createGatherer } from "../store/gatherer.ts";
 import { toVector, type VectorQuery } from "../store/memories.ts";
 import type { Store } from "../store/store.ts";
+import type { VectorStore } from "../store/vector-store.ts";
+import { createEmbeddings, type EmbeddingParts } from "./embeddings.ts";
+import { mergeByRank } from "./merge.ts";
+import { reachable, watchOldModels, type EmbedderOf } from "./old-models.ts";
 
 export interface RecallOptions {
   readonly tenantId: TenantId;
@@ -20,6 +26,8 @@ export interface RecallOptions {
 const repeats = 4;
 /** Recalls of one statement. */
 const maxQueries = 32;
+/** Models before the one in use that a recall asks. */
+const maxOldModels = 2;
 /** Below this a memory is about something else. */
 const minSimilarity = 0.15;
 /**
@@ -34,54 +42,93 @@ export interface Memory {
   recall(options: RecallOptions): Promise<RecalledMemory[]>;
   /** A vector as pgvector reads it, with the name of the model that made it. */
   embed(
+    tenantId: TenantId,
     texts: readonly string[],
     signal: AbortSignal,
   ): Promise<readonly { readonly embedding: string; readonly embedding_model: string }[]>;
 }
 
-/**
- * @param learns without it nothing is recalled, and only what a task notes down is kept
- * @param gatherMs how long a recall waits for others
- */
-export function createMemory(
-  store: Pick<Store, "nearestMemories" | "newestMemories">,
-  embedder: Embedder,
-  learns = true,
-  gatherMs: () => number = () => 0,
-): Memory {
-  // Tasks that begin together recall together: one round trip.
-  const nearest = createGatherer<VectorQuery, RecalledMemory[]>({
-    maxItems: maxQueries,
-    maxBytes: Infinity,
-    bytesOf: () => 0,
-    gatherMs,
-    send: async (queries) => {
-      const found = await store.nearestMemories(embedder.name, queries);
-      return found.map((reply) => ({ reply }));
-    },
-  });
+export interface MemoryParts extends EmbeddingParts {
+  readonly store: Pick<Store, "nearestMemories" | "newestMemories">;
+  /** Absent where nothing but the embedder's own vectors can be there. */
+  readonly vectors?: Pick<VectorStore, "readCachedVectors" | "keepCachedVectors" | "listEmbeddedModels"> | undefined;
+  readonly embedder: Embedder;
+  /** Who embedded before; memories of a model that is gone are found when they are embedded again. */
+  readonly embedderOf: EmbedderOf;
+  /** Without it nothing is recalled, and only what a task notes down is kept. */
+  readonly learns: boolean;
+  readonly log: Pick<Logger, "warn">;
+}
+
+export function createMemory(parts: MemoryParts): Memory {
+  const { store, embedder, embedderOf, learns, log } = parts;
+  const embeddingsOf = createEmbeddings(parts);
+  const embeddings = embeddingsOf(embedder);
+  const oldModels = parts.vectors === undefined ? async () => [] : watchOldModels(parts.vectors, embedder, log);
+
+  type Search = (query: RecallOptions) => Promise<readonly RecalledMemory[]>;
+  function searchBy({ embed }: ReturnType<typeof embeddingsOf>, model: string): Search {
+    // Tasks that begin together recall together: one round trip.
+    const nearest = createGatherer<VectorQuery, RecalledMemory[]>({
+      maxItems: maxQueries,
+      maxBytes: Infinity,
+      bytesOf: () => 0,
+      gatherMs: parts.gatherMs,
+      send: async (queries) => {
+        const found = await store.nearestMemories(model, queries);
+        return found.map((reply) => ({ reply }));
+      },
+    });
+    return async ({ tenantId, query, similar, signal }) => {
+      const [vector] = await embed(tenantId, [query], signal);
+      if (vector === undefined) return [];
+      // The same work done again leaves the same texts: one of each is enough, so more are looked at than are wanted.
+      const near = await nearest.add({ tenantId, vector, limit: similar * repeats });
+      return near.filter((memory) => memory.similarity >= minSimilarity);
+    };
+  }
+  const search = searchBy(embeddings, embedder.name);
+  /** By the embedder's name: one for each model that memories have had while this process ran. */
+  const oldSearches = new Map<string, Search>();
+
+  /** Among the vectors of models that were in use before: what those models cannot be asked for is left out. */
+  async function searchOld(options: RecallOptions): Promise<readonly (readonly RecalledMemory[])[]> {
+    const models = await oldModels();
+    const old = models.flatMap((model) => reachable(embedderOf, model) ?? []).slice(0, maxOldModels);
+    return Promise.all(
+      old.map(async (each) => {
+        const known = oldSearches.get(each.name) ?? searchBy(embeddingsOf(each), each.name);
+        oldSearches.set(each.name, known);
+        try {
+          return await known(options);
+        } catch (thrown) {
+          options.signal.throwIfAborted();
+          log.warn({ event: "old_memories_not_searched", model: each.name, error: messageOf(thrown) });
+          return [];
+        }
+      }),
+    );
+  }
+
   return {
     learns,
-    async embed(texts, signal) {
-      const vectors = await embedder.embed(texts, signal);
+    async embed(tenantId, texts, signal) {
+      const vectors = await embeddings.embed(tenantId, texts, signal);
       return vectors.map((vector) => ({ embedding: toVector(vector), embedding_model: embedder.name }));
     },
 
-    async recall({ tenantId, query, similar, recent, signal }) {
+    async recall(options) {
       if (!learns) return [];
-      const [vector] = await embedder.embed([query], signal);
-      if (vector === undefined) return [];
-      // The same work done again leaves the same texts: one of each is enough, so more are looked at than are wanted.
+      const { tenantId, similar, recent } = options;
+      // The old ones first: what is embedded again between the two is then found by both, never by neither.
+      const foundBefore = await searchOld(options);
       const [near, newest] = await Promise.all([
-        nearest.add({ tenantId, vector, limit: similar * repeats }),
+        search(options),
         recent === 0 ? [] : store.newestMemories(tenantId, recent * repeats),
       ]);
       const seen = new Set<string>();
       const isNew = (memory: RecalledMemory) => !seen.has(memory.text) && seen.add(memory.text) !== undefined;
-      const chosen = chooseSimilar(
-        near.filter((memory) => memory.similarity >= minSimilarity && isNew(memory)),
-        similar,
-      );
+      const chosen = chooseSimilar(mergeByRank([near, ...foundBefore]).filter(isNew), similar);
       return [...chosen, ...newest.filter(isNew).slice(0, recent)];
     },
   };

@@ -27,6 +27,8 @@ export interface ScriptedServer {
   readonly anthropicBaseUrl: string;
   /** Every model request so far. */
   readonly seen: readonly Seen[];
+  /** Every request for embeddings so far. */
+  readonly embedded: readonly EmbeddingsRequest[];
   /** Cuts open connections. */
   close(): Promise<void>;
 }
@@ -36,6 +38,15 @@ export interface ScriptedServerOptions {
   readonly models?: readonly string[];
   /** The length of the vectors of `POST /v1/embeddings`; they are filled with the text's length. */
   readonly dimensions?: number;
+  /** Who makes the vectors instead. */
+  readonly embed?: (
+    request: EmbeddingsRequest,
+  ) => readonly (readonly number[])[] | "hang" | { readonly status: number };
+}
+
+export interface EmbeddingsRequest {
+  readonly model: string;
+  readonly texts: readonly string[];
 }
 
 export async function startScriptedServer(
@@ -43,8 +54,9 @@ export async function startScriptedServer(
   options: ScriptedServerOptions = {},
 ): Promise<ScriptedServer> {
   const seen: Seen[] = [];
+  const embedded: EmbeddingsRequest[] = [];
   const server = createServer((request, response) => {
-    answer(request, response, script, options, seen).catch((error: unknown) => {
+    answer(request, response, script, options, seen, embedded).catch((error: unknown) => {
       // A script that throws shows as an answer that no retry hides.
       if (!response.headersSent)
         sendJson(response, 400, { error: { message: `script: ${String(error)}`, type: "script" } });
@@ -56,6 +68,7 @@ export async function startScriptedServer(
     openAiBaseUrl: `${url}/v1`,
     anthropicBaseUrl: url,
     seen,
+    embedded,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -70,6 +83,7 @@ async function answer(
   script: Script,
   options: ScriptedServerOptions,
   seen: Seen[],
+  embedded: EmbeddingsRequest[],
 ): Promise<void> {
   const { pathname } = new URL(request.url ?? "/", "http://localhost");
   if (pathname.endsWith("/models")) {
@@ -77,7 +91,17 @@ async function answer(
     return sendJson(response, 200, { object: "list", data });
   }
   const body = JSON.parse(await readText(request)) as JsonObject;
-  if (pathname.endsWith("/embeddings")) return sendJson(response, 200, embeddings(body, options.dimensions ?? 4));
+  if (pathname.endsWith("/embeddings")) {
+    const asked = { model: body["model"] as string, texts: body["input"] as readonly string[] };
+    embedded.push(asked);
+    const vectors =
+      options.embed?.(asked) ?? asked.texts.map((text) => Array(options.dimensions ?? 4).fill(text.length));
+    if (vectors === "hang") return;
+    if ("status" in vectors) return sendJson(response, vectors.status, { error: { message: "no", type: "scripted" } });
+    const data = vectors.map((embedding, index) => ({ object: "embedding", index, embedding }));
+    const usage = { prompt_tokens: 0, total_tokens: 0 };
+    return sendJson(response, 200, { object: "list", model: asked.model, data, usage });
+  }
   const dialect = dialects.find(({ path }) => path.test(pathname));
   if (!dialect) return sendJson(response, 404, { error: { message: `no such path: ${pathname}`, type: "not_found" } });
 
@@ -125,16 +149,6 @@ function fill(scripted: ScriptedAnswer, { number, model }: Seen): SpokenAnswer {
 function render({ event, data }: Frame): string {
   const text = typeof data === "string" ? data : JSON.stringify(data);
   return `${event ? `event: ${event}\n` : ""}data: ${text}\n\n`;
-}
-
-function embeddings(body: JsonObject, dimensions: number): object {
-  const texts = body["input"] as readonly string[];
-  const data = texts.map((text, index) => ({
-    object: "embedding",
-    index,
-    embedding: Array(dimensions).fill(text.length),
-  }));
-  return { object: "list", model: body["model"], data, usage: { prompt_tokens: 0, total_tokens: 0 } };
 }
 
 function sendJson(
