@@ -10,6 +10,7 @@ import { addFiles } from "./commands/files.ts";
 import { addList } from "./commands/list.ts";
 import { addMigrate, addPrune } from "./commands/database.ts";
 import { addModels } from "./commands/models.ts";
+import { addRecord } from "./commands/record.ts";
 import { addRun } from "./commands/run.ts";
 import { addShow } from "./commands/show.ts";
 import { addSteering } from "./commands/steer.ts";
@@ -59,6 +60,7 @@ function createProgram(context: Context): Command {
   addApprovals(program, context);
   addAnswer(program, context);
   addFiles(program, context);
+  addRecord(program, context);
   addBudget(program, context);
   addModels(program, context);
   addMigrate(program, context);

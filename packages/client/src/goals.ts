@@ -6,6 +6,7 @@ import {
   goalSummarySchema,
   goalUsageSchema,
   listSchema,
+  recordingSchema,
   retriedSchema,
   stepResourceSchema,
   type AnswerRequest,
@@ -17,6 +18,7 @@ import {
   type RerouteRequest,
   type GoalSummary,
   type NewGoalRequest,
+  type RecordingResource,
   type ResumeRequest,
   type RetriedResource,
   type StepResource,
@@ -77,6 +79,8 @@ export interface Goals {
   answer(id: string, answer: AnswerRequest, options?: CallOptions): Promise<GoalResource>;
   /** The journal, oldest first. */
   steps(id: string, options?: CallOptions): AsyncIterable<StepResource>;
+  /** What its models were asked and answered so far, to be replayed without them. */
+  recording(id: string, options?: CallOptions): Promise<RecordingResource>;
   artifacts(id: string, options?: CallOptions): Promise<readonly ArtifactResource[]>;
   artifact(id: string, path: string, options?: CallOptions): Promise<Uint8Array>;
   /** Every event once and in order, over as many connections as it takes; ends with the goal. */
@@ -85,8 +89,8 @@ export interface Goals {
 
 /** Times that a safe request is sent: with the waits between about 4 s. */
 const tries = 5;
-/** 64 MB of attachments through a slow line. */
-const uploadTimeoutMs = 300_000;
+/** 64 MB of attachments, or of a recording, through a slow line. */
+const transferTimeoutMs = 300_000;
 
 export function createGoals(http: Http, idleMs: number | undefined): Goals {
   const at = (id: string, rest = "") => `/v1/goals/${encodeURIComponent(id)}${rest}`;
@@ -102,7 +106,7 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
         path: "/v1/goals",
         body: goal,
         headers: { "idempotency-key": idempotencyKey },
-        timeoutMs: uploadTimeoutMs,
+        timeoutMs: transferTimeoutMs,
         tries,
         ...options,
       }),
@@ -128,6 +132,8 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
       eachItem((cursor) =>
         http.json(listSchema(stepResourceSchema), { path: at(id, "/steps"), query: { cursor }, tries, ...options }),
       ),
+    recording: (id, options = {}) =>
+      http.json(recordingSchema, { path: at(id, "/recording"), tries, timeoutMs: transferTimeoutMs, ...options }),
     artifacts: (id, options = {}) =>
       allItems(
         eachItem((cursor) =>

@@ -15,6 +15,7 @@ import { providerKinds } from "./models/kinds.ts";
 import { assembleModels, modelVariables } from "./models/routing/assemble.ts";
 import type { ModelSettings } from "./models/routing/settings.ts";
 import { defaultEmbeddingLimits, type EmbeddingLimits } from "./memory/embedding-limits.ts";
+import { defaultMaxRecordingBytes } from "./store/recording.ts";
 import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-settings.ts";
 import { parseWebhookSources, type WebhookSource } from "./webhook-sources.ts";
 
@@ -60,6 +61,7 @@ const schema = z.object({
       .min(minKeyChars, `must be at least ${minKeyChars} characters long, such as ol_ and openssl rand -hex 24`)
       .optional(),
   ),
+  OUTERLOOP_REPLAY: optional,
   OUTERLOOP_DATA_DIR: optional,
   OUTERLOOP_CWD: optional,
   OUTERLOOP_SKILL_MODULES: z.string().default(""),
@@ -121,6 +123,7 @@ const schema = z.object({
   OUTERLOOP_MAX_PLAN_TASKS: count(defaultPayloadLimits.planTasks, 1, 500),
   OUTERLOOP_PROBE_PORT: set(z.coerce.number().int().min(0).max(65_535).optional()),
   OUTERLOOP_MAX_BODY_BYTES: count(96 * 1024 * 1024, 1024, 2_000_000_000),
+  OUTERLOOP_MAX_RECORDING_BYTES: count(defaultMaxRecordingBytes, 1024, 512 * 1024 * 1024),
   OUTERLOOP_WEBHOOKS: optional,
   OUTERLOOP_WEBHOOK_TOLERANCE_MS: count(300_000, 1000, 86_400_000),
   // GitHub sends up to 25 MB; they are held in memory before anybody knows whose they are.
@@ -209,6 +212,8 @@ export interface Config {
   readonly probePort: number | null;
   /** Of one request. */
   readonly maxBodyBytes: number;
+  /** Of one goal's recording. */
+  readonly maxRecordingBytes: number;
   /** Who may begin goals by signed events, how far the time of one may be off, and bytes of one. */
   readonly webhooks: {
     readonly sources: readonly WebhookSource[];
@@ -229,6 +234,8 @@ export interface Config {
   readonly configFile: string | null;
   /** What may be said about models, by variables and the file. Only who calls models needs their keys. Throws `config`. */
   readModels(file: ConfigFile): ModelSettings;
+  /** A recording that answers in place of all models; null for none. */
+  readonly replay: string | null;
 }
 
 /** @throws OuterloopError `config`, naming every variable that is wrong and what it must be. Values are not repeated: they may be secret. */
@@ -329,6 +336,7 @@ export function readConfig(
     backoff: { baseMs: values.OUTERLOOP_BACKOFF_BASE_MS, capMs: values.OUTERLOOP_BACKOFF_CAP_MS },
     probePort: values.OUTERLOOP_PROBE_PORT ?? null,
     maxBodyBytes: values.OUTERLOOP_MAX_BODY_BYTES,
+    maxRecordingBytes: values.OUTERLOOP_MAX_RECORDING_BYTES,
     webhooks: {
       sources,
       toleranceMs: values.OUTERLOOP_WEBHOOK_TOLERANCE_MS,
@@ -352,6 +360,7 @@ export function readConfig(
           toolArgsBytes: values.OUTERLOOP_MAX_TOOL_ARGS_BYTES,
         },
       }),
+    replay: values.OUTERLOOP_REPLAY === undefined ? null : resolve(cwd, values.OUTERLOOP_REPLAY),
   };
 }
 

@@ -11,7 +11,7 @@ import { createLogger } from "./logging.ts";
 import { createLocalEmbedder } from "./memory/local-embedder.ts";
 import { createMetrics, observeProcess } from "./metrics.ts";
 import { startModelService, type ModelServiceParts } from "./model-service.ts";
-import { assembleModels, type Models, type Provider } from "./models/index.ts";
+import { assembleModels, createReplayProvider, readRecording, type Models, type Provider } from "./models/index.ts";
 import { createOfflineProvider } from "./models/offline/index.ts";
 import { openQueueBackend, type QueueBackend } from "./queue/backend.ts";
 import { openEventBus, type EventBus } from "./queue/event-bus.ts";
@@ -57,7 +57,7 @@ export interface RuntimeOptions {
 
 const noModels: ModelServiceParts["config"] = {
   configFile: null,
-  readModels: () => assembleModels({ env: {}, cwd: "." }),
+  readModels: () => ({ ...assembleModels({ env: {}, cwd: "." }), overrides: "ignored" }),
 };
 const embeddedLeaseMs = 120_000;
 /** One claim's work has few statements at a time. */
@@ -70,6 +70,8 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
   const armed = isChild ? null : config.failpoint;
   if (armed !== null) log.warn({ event: "failpoint_armed", ...armed });
   armFailpoint(armed, () => log.flush());
+  // A replay stands where the offline model would, and leaves nobody else to be asked.
+  const replay = config.replay === null ? undefined : createReplayProvider(readRecording(config.replay));
   const closers: (() => Promise<unknown>)[] = [];
   /** In the opposite order of opening; one that fails does not keep the others open. */
   const closeAll = async () => {
@@ -127,14 +129,14 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     const metrics = createMetrics();
     if (!isChild) observeProcess(metrics);
     const { models, close: closeModels } = await startModelService({
-      // Who calls no model needs neither their keys nor their settings.
-      config: options.callsModels === false ? noModels : config,
+      // Who calls no model needs neither their keys nor their settings, and a replay asks nobody else.
+      config: options.callsModels === false || replay !== undefined ? noModels : config,
       service: options.service,
       db,
       log,
       metrics,
       lease,
-      offline: options.offline ?? createOfflineProvider(),
+      offline: replay ?? options.offline ?? createOfflineProvider(),
       localEmbedder: createLocalEmbedder(),
       isChild: isChild || options.callsModels === false,
     });

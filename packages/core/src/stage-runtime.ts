@@ -10,7 +10,6 @@ import { messageOf, type Retry } from "./domain/errors.ts";
 import type { CreateId, LeaseId } from "./domain/ids.ts";
 import { failpoint } from "./failpoints.ts";
 import type { Logger } from "./logging.ts";
-import { createLocalEmbedder, localEmbedderName } from "./memory/local-embedder.ts";
 import { createMemory, type Memory } from "./memory/memory.ts";
 import type { EmbedderOf } from "./memory/old-models.ts";
 import { startReembedder } from "./memory/reembed.ts";
@@ -75,8 +74,6 @@ export interface StageParts {
   readonly models: StageModels;
   /** Of embeddings; absent where none are kept. */
   readonly vectors?: VectorStore;
-  /** Who may have embedded before; the local embedder unless it is told. */
-  readonly embedderOf?: EmbedderOf;
   readonly metrics: Metrics;
   readonly createId: CreateId;
   readonly lease: LeaseId;
@@ -103,7 +100,8 @@ const leaseMargin = 0.8;
 export async function startStageRuntime(parts: StageParts): Promise<StageRuntime> {
   const { config, service, log, store, queue, bus, models, metrics, createId, lease, leaseMs, isChild, onClose } =
     parts;
-  const { vectors, embedderOf = localEmbedderOf } = parts;
+  const { vectors } = parts;
+  const embedderOf: EmbedderOf = (name) => models.embedderOf(name);
 
   const holder = { id: lease, service, host: hostname(), pid: process.pid };
   /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */
@@ -301,5 +299,3 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   };
 }
 
-const local = createLocalEmbedder();
-const localEmbedderOf: EmbedderOf = (name) => (name === localEmbedderName ? local : null);

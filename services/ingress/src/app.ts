@@ -13,6 +13,7 @@ import { eventRoutes } from "./events/event-routes.ts";
 import { createWatchers } from "./events/watchers.ts";
 import { artifactRoutes } from "./goals/artifact-routes.ts";
 import { goalRoutes } from "./goals/goal-routes.ts";
+import { recordingRoutes } from "./goals/recording-routes.ts";
 import { steerRoutes } from "./goals/steer-routes.ts";
 import { stepRoutes } from "./goals/step-routes.ts";
 import { describeApi } from "./http/openapi.ts";
@@ -91,6 +92,7 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     ...steerRoutes(parts),
     ...approvalRoutes(parts, options),
     ...stepRoutes(parts),
+    ...recordingRoutes(parts, options),
     ...artifactRoutes(parts),
     ...budgetRoutes(parts),
     ...modelRoutes(parts),

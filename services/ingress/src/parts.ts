@@ -22,6 +22,8 @@ export interface IngressOptions {
   readonly eventCacheBytes?: number;
   /** Bytes of a request's body. */
   readonly maxBodyBytes?: number;
+  /** Bytes of one goal's recording. */
+  readonly maxRecordingBytes?: number;
   /** How long a question waits for its answer where the goal names no time. */
   readonly questionDeadlineMs?: number;
   /** Who may begin goals by signed events; nobody without it. */

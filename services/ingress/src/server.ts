@@ -27,8 +27,8 @@ export interface Ingress {
 /** What configuration says of it. The first key seals people's sessions too: replicas share it, and it outlives a restart. */
 export function ingressSettings(config: Config, firstKey: string): Omit<ListenOptions, "fallback"> {
   const { host, port, drainMs, metricsOpen, maxWatchers, maxBodyBytes, eventCacheBytes } = config;
-  const { webhooks, questionDeadlineMs } = config;
-  const limits = { maxWatchers, maxBodyBytes, eventCacheBytes, questionDeadlineMs };
+  const { webhooks, questionDeadlineMs, maxRecordingBytes } = config;
+  const limits = { maxWatchers, maxBodyBytes, eventCacheBytes, questionDeadlineMs, maxRecordingBytes };
   return { host, port, drainMs, metricsOpen, ...limits, webhooks, sessionSecret: firstKey };
 }
 

@@ -19,6 +19,7 @@ export * from "./plan.ts";
 export * from "./poison.ts";
 export * from "./principal.ts";
 export * from "./question.ts";
+export * from "./recording.ts";
 export * from "./request-refs.ts";
 export * from "./section.ts";
 export * from "./step.ts";

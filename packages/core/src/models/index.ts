@@ -17,5 +17,6 @@ export {
   type TestedModel,
 } from "./routing/models.ts";
 export { routedUses, type ModelSettings, type RateLimit, type RoutedUse } from "./routing/settings.ts";
+export { createReplayProvider, readRecording } from "./replay/index.ts";
 export { redact } from "./secrets.ts";
 export { readStructured, repairRequest, unusableAnswer, type StructuredRead } from "./structured.ts";

@@ -49,6 +49,7 @@ export { ensurePartitions, migrate, readSchemaState, type SchemaState } from "./
 export { countProcesses, loadOfStages } from "./load-of-stages.ts";
 export { oldestReadyMs } from "./oldest-work.ts";
 export * from "./reconcile.ts";
+export { defaultMaxRecordingBytes, recordGoal } from "./recording.ts";
 export { resumeGoal, type MoreBudget } from "./resume.ts";
 export {
   toGoal,

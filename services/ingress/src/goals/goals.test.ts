@@ -181,6 +181,28 @@ describe("the journal", () => {
     const stranger = await house.addKey("admin", "other");
     expect((await house.call(`/v1/steps/${id}.1.3`, { key: stranger })).status).toBe(404);
   });
+
+  test("is given as a recording to the goal's own tenant alone, with the files as they were attached", async () => {
+    const id = await house.post({
+      text: "Do it",
+      planning: { every_n: 3 },
+      attachments: [{ path: "a.bin", base64: "AAEC" }],
+    });
+    expect(await (await house.call(`/v1/goals/${id}/recording`)).json()).toEqual({
+      version: 1,
+      goal: {
+        id,
+        text: "Do it",
+        status: "queued",
+        planning: { every_n: 3 },
+        attachments: [{ path: "a.bin", base64: "AAEC" }],
+      },
+      calls: [],
+    });
+    const stranger = await house.addKey("admin", "other");
+    expect((await house.call(`/v1/goals/${id}/recording`, { key: stranger })).status).toBe(404);
+    expect((await house.call("/v1/goals/g_0000000000000000/recording")).status).toBe(404);
+  });
 });
 
 describe("files", () => {

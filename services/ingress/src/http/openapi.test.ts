@@ -58,6 +58,7 @@ test("every call on goals and steps is described", () => {
       "get /v1/goals/{id}",
       "get /v1/goals/{id}/events",
       "get /v1/goals/{id}/steps",
+      "get /v1/goals/{id}/recording",
       "get /v1/goals/{id}/artifacts",
       "get /v1/goals/{id}/artifacts/{path}",
       "post /v1/goals/{id}/cancel",

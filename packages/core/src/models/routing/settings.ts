@@ -85,7 +85,7 @@ export interface ModelSettings {
   readonly breaker: BreakerSettings;
   /** Over which limits are counted: a minute, but for tests. */
   readonly windowMs: number;
-  readonly overrides: (typeof overrideRules)[number];
+  readonly overrides: (typeof overrideRules)[number] | "ignored";
   readonly payload?: Pick<PayloadLimits, "answerBytes" | "toolArgsBytes"> | undefined;
 }
 

@@ -133,7 +133,7 @@ export function createTargets(settings: ModelSettings, parts: TargetParts, befor
   }
 
   const routes = routedUses.map((use) => {
-    const entries = (settings.routes[use] ?? defaultEntries(use, settings, providers)).filter(
+    const entries = (settings.routes[use] ?? defaultEntries(use, settings, providers, parts.offline.name)).filter(
       ({ provider }) => use !== "embed" || !embedsHere.has(provider),
     );
     return { use, targets: entries.map((entry) => create(use, entry, `the route of ${use}`)) };
@@ -168,7 +168,7 @@ export function createTargets(settings: ModelSettings, parts: TargetParts, befor
     route(stage, caller = {}) {
       // A task's wish before its goal's; among equals the one for hard tasks before the one for all.
       const stages: readonly RouteStage[] = stage === "execute" && caller.hard === true ? ["hard", "execute"] : [stage];
-      for (const wishes of caller.overrides?.toReversed() ?? [])
+      for (const wishes of settings.overrides === "ignored" ? [] : (caller.overrides?.toReversed() ?? []))
         for (const each of stages) {
           const names = wishes[each];
           if (names !== undefined && names.length > 0) return wished(each, names);
@@ -217,6 +217,7 @@ function defaultEntries(
   use: RoutedUse,
   settings: ModelSettings,
   providers: ReadonlyMap<string, Provider>,
+  offline: string,
 ): readonly RouteEntry[] {
   // Vectors of different models are not compared, so one embeds; and where stages stay in this process, texts do too.
   if (use === "embed" && isOfflineByChoice(settings)) return [];
@@ -229,7 +230,7 @@ function defaultEntries(
   });
   if (!isRouteStage(use)) return entries.slice(0, 1);
   if (use === "hard" && settings.routes.execute !== undefined) return settings.routes.execute;
-  return entries.length > 0 ? entries : [{ provider: "offline", model: offlineModel, params: {} }];
+  return entries.length > 0 ? entries : [{ provider: offline, model: offlineModel, params: {} }];
 }
 
 function isOfflineByChoice({ routes }: ModelSettings): boolean {

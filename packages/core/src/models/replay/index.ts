@@ -1,0 +1,2 @@
+export { createReplayProvider } from "./provider.ts";
+export { readRecording } from "./read-recording.ts";
