@@ -37,8 +37,9 @@ CREATE TABLE embedding_claims (
 );
 ALTER TABLE embedding_claims ENABLE ROW LEVEL SECURITY;
 
--- Which models and lengths there are, and the newest entries of one.
-CREATE INDEX memory_entries_of_model ON memory_entries (embedding_model, (vector_dims(embedding)), created_at DESC);
+-- Which models and lengths there are, and the newest entries of one, of all tenants. Of another collation than what a search compares, which
+-- so cannot take it for the index of a tenant's entries.
+CREATE INDEX memory_entries_of_model ON memory_entries (embedding_model COLLATE "C", (vector_dims(embedding)), created_at DESC);
 
 -- The other lengths that embedding models commonly have. For any other all entries of a tenant are compared.
 CREATE INDEX memory_entries_768 ON memory_entries USING hnsw ((embedding::halfvec(768)) halfvec_cosine_ops) WHERE vector_dims(embedding) = 768;

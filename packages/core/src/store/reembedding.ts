@@ -18,11 +18,11 @@ const maxCount = 100_000;
 export async function listEmbeddedModels(db: Db): Promise<EmbeddingModel[]> {
   const { rows } = await sql<EmbeddingModel>`
     WITH RECURSIVE used AS (
-      (SELECT embedding_model AS model, vector_dims(embedding) AS dimensions FROM memory_entries ORDER BY 1, 2 LIMIT 1)
+      (SELECT embedding_model COLLATE "C" AS model, vector_dims(embedding) AS dimensions FROM memory_entries ORDER BY 1, 2 LIMIT 1)
       UNION ALL
       SELECT n.model, n.dimensions FROM used, LATERAL (
-        SELECT embedding_model AS model, vector_dims(embedding) AS dimensions FROM memory_entries
-        WHERE (embedding_model, vector_dims(embedding)) > (used.model, used.dimensions) ORDER BY 1, 2 LIMIT 1) n
+        SELECT embedding_model COLLATE "C" AS model, vector_dims(embedding) AS dimensions FROM memory_entries
+        WHERE (embedding_model COLLATE "C", vector_dims(embedding)) > (used.model, used.dimensions) ORDER BY 1, 2 LIMIT 1) n
     )
     SELECT model, dimensions FROM used LIMIT ${maxModels}`.execute(db);
   return rows;
@@ -65,7 +65,7 @@ export async function claimOldEntries(
     INSERT INTO embedding_claims AS c (entry_id, holder, until)
     SELECT id, ${claim.holder}, clock_timestamp() + make_interval(secs => ${claim.claimMs / 1000}) FROM (
       SELECT m.id FROM memory_entries m
-      WHERE m.embedding_model = ${old.model} AND vector_dims(m.embedding) = ${old.dimensions}
+      WHERE m.embedding_model COLLATE "C" = ${old.model} AND vector_dims(m.embedding) = ${old.dimensions}
         AND NOT EXISTS (SELECT FROM embedding_claims c WHERE c.entry_id = m.id AND c.until > clock_timestamp())
       ORDER BY m.created_at DESC LIMIT ${claim.limit}) free
     ORDER BY id
@@ -76,7 +76,7 @@ export async function claimOldEntries(
   // A second look: a claim that was waited for may have ended with its work done.
   const { rows } = await sql<OldEntry>`
     SELECT id, text FROM memory_entries
-    WHERE id = ANY (${sql.val(ids)}::text[]) AND embedding_model = ${old.model} AND vector_dims(embedding) = ${old.dimensions}
+    WHERE id = ANY (${sql.val(ids)}::text[]) AND embedding_model COLLATE "C" = ${old.model} AND vector_dims(embedding) = ${old.dimensions}
     ORDER BY created_at DESC`.execute(db);
   const left = new Set(rows.map((row) => row.id));
   await releaseEntries(
@@ -100,7 +100,7 @@ export async function replaceVectors(
     WITH changed AS (
       UPDATE memory_entries m SET embedding = g.vector::vector, embedding_model = ${model}
       FROM unnest(${sql.val(ids)}::text[], ${sql.val(vectors.map((each) => toVector(each.vector)))}::text[]) AS g(id, vector)
-      WHERE m.id = g.id AND m.embedding_model = ${old.model} AND vector_dims(m.embedding) = ${old.dimensions}
+      WHERE m.id = g.id AND m.embedding_model COLLATE "C" = ${old.model} AND vector_dims(m.embedding) = ${old.dimensions}
       RETURNING m.id
     ), freed AS (DELETE FROM embedding_claims WHERE entry_id = ANY (${sql.val(ids)}::text[]) AND holder = ${holder})
     SELECT count(*)::integer AS count FROM changed`.execute(db);
@@ -122,7 +122,7 @@ export async function releaseEntries(db: Db, holder: string, ids: readonly strin
 export async function countEntriesOf(db: Db, { model, dimensions }: EmbeddingModel): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     SELECT count(*)::integer AS count FROM (
-      SELECT FROM memory_entries WHERE embedding_model = ${model} AND vector_dims(embedding) = ${dimensions} LIMIT ${maxCount}) x`.execute(
+      SELECT FROM memory_entries WHERE embedding_model COLLATE "C" = ${model} AND vector_dims(embedding) = ${dimensions} LIMIT ${maxCount}) x`.execute(
     db,
   );
   return rows[0]!.count;
