@@ -101,7 +101,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   const { config, service, log, store, queue, bus, models, metrics, createId, lease, leaseMs, isChild, onClose } =
     parts;
   const { vectors } = parts;
-  const embedderOf: EmbedderOf = (name) => models.embedderOf(name);
+  const embedderOf: EmbedderOf = (name, dimensions) => models.embedderOf(name, dimensions);
 
   const holder = { id: lease, service, host: hostname(), pid: process.pid };
   /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */

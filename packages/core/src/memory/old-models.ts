@@ -5,8 +5,8 @@ import type { Embedder } from "../models/provider.ts";
 import type { EmbeddingModel } from "../store/embedding-cache.ts";
 import type { VectorStore } from "../store/vector-store.ts";
 
-/** Embedders by their name; null for one that cannot be reached any more. */
-export type EmbedderOf = (name: string) => Embedder | null;
+/** Embedders by their name and the length of their vectors; null for one that cannot be reached any more. */
+export type EmbedderOf = (name: string, dimensions: number) => Embedder | null;
 
 const knownMs = 10_000;
 
@@ -43,6 +43,6 @@ export function othersThan(embedder: Embedder, models: readonly EmbeddingModel[]
 
 /** The embedder that made a model's vectors, where it still makes such ones. */
 export function reachable(embedderOf: EmbedderOf, { model, dimensions }: EmbeddingModel): Embedder | null {
-  const embedder = embedderOf(model);
+  const embedder = embedderOf(model, dimensions);
   return embedder?.dimensions === dimensions ? embedder : null;
 }

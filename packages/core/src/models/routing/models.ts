@@ -52,7 +52,7 @@ export interface Models {
   readonly model: Model;
   readonly embedder: Embedder;
   /** Of a model that stored vectors name; null where it cannot be reached any more. */
-  embedderOf(name: string): Embedder | null;
+  embedderOf(name: string, dimensions: number): Embedder | null;
   /** Text of speech. Throws ModelError, `unsupported` where no model transcribes. */
   transcribe(
     request: TranscribeRequest,
@@ -187,10 +187,10 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
       },
       embed: (texts, signal) => current().embed(texts, signal),
     },
-    embedderOf(name) {
+    embedderOf(name, dimensions) {
       if (name === localEmbedder.name) return localEmbedder;
-      const target = targets.find(name);
-      return target?.dimensions === undefined ? null : embedderOf(target);
+      const target = targets.embedding(name, dimensions);
+      return target === null ? null : embedderOf(target);
     },
     async transcribe(request, { signal, tenantId }) {
       if (targets.transcribe.length === 0)

@@ -9,6 +9,7 @@ import { findPrice, type PriceList } from "./prices.ts";
 import { createRetryBudget, type RetryBudget } from "./retry-budget.ts";
 import {
   isRouteStage,
+  partTarget,
   routedUses,
   type ModelSettings,
   type RoutedUse,
@@ -49,7 +50,9 @@ export interface Targets {
   route(stage: Stage, caller?: Pick<Caller, "overrides" | "hard">): readonly Target[];
   readonly embed: Target | null;
   readonly transcribe: readonly Target[];
-  /** Of `provider/model` as routes name it: for probes, and for vectors of a model that was changed. */
+  /** A model that embedded before the route was changed; null where its provider is set up no more. */
+  embedding(name: string, dimensions: number): Target | null;
+  /** Of `provider/model` as routes name it: for probes. */
   find(name: string): Target | undefined;
   /** Every route, for people and tests. */
   readonly routes: readonly { readonly use: RoutedUse; readonly targets: readonly Target[] }[];
@@ -177,6 +180,18 @@ export function createTargets(settings: ModelSettings, parts: TargetParts, befor
     },
     embed: embedTargets[0] ?? null,
     transcribe: byUse.get("transcribe") ?? [],
+    embedding(name, dimensions) {
+      const key = `embed ${name} ${dimensions}`;
+      const { provider, model } = partTarget(name);
+      if (!providers.has(provider) || model === undefined) return null;
+      try {
+        const target = known.get(key) ?? create("embed", { provider, model, dimensions, params: {} }, name);
+        if (known.size < maxNamed) known.set(key, target);
+        return target;
+      } catch {
+        return null;
+      }
+    },
     find: (name) => known.get(name) ?? [...known.values()].find((target) => target.name() === name),
     routes,
     providers,
