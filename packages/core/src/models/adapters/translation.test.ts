@@ -1,6 +1,6 @@
 /** What each provider is sent, in its own words: the shapes that the case suite cannot compare across protocols. */
 import { afterEach, expect, test } from "vitest";
-import type { ModelRequest } from "../../domain/model.ts";
+import type { Message, ModelRequest } from "../../domain/model.ts";
 import { outputSpecs } from "../../domain/plan.ts";
 import { createAnthropic } from "./anthropic.ts";
 import { createOpenAiChat } from "./openai/chat.ts";
@@ -113,13 +113,13 @@ test("Messages", async () => {
   );
   expect(first).toEqual({
     model: "claude-opus-5-5",
-    system: "You answer.",
+    system: [{ type: "text", text: "You answer.", cache_control: { type: "ephemeral" } }],
     messages: [
       {
         role: "user",
         content: [
           { type: "text", text: "one" },
-          { type: "text", text: "two" },
+          { type: "text", text: "two", cache_control: { type: "ephemeral" } },
         ],
       },
     ],
@@ -132,9 +132,10 @@ test("Messages", async () => {
     { type: "text", text: "Looking." },
     { type: "tool_use", id: "call_1", name: "list_files", input: {} },
   ];
+  const cache_control = { type: "ephemeral" };
   const result = {
     role: "user",
-    content: [{ type: "tool_result", tool_use_id: "call_1", content: "no files", is_error: true }],
+    content: [{ type: "tool_result", tool_use_id: "call_1", content: "no files", is_error: true, cache_control }],
   };
   const thinking = { type: "thinking", thinking: "thought", signature: "signed" };
   expect((second!["messages"] as unknown[]).slice(1)).toEqual([
@@ -142,6 +143,39 @@ test("Messages", async () => {
     result,
   ]);
   expect((plain!["messages"] as unknown[]).slice(1)).toEqual([{ role: "assistant", content: said }, result]);
+});
+
+test("Messages: a request without tools is not written to the cache but for its system prompt", async () => {
+  server = await startScriptedServer(() => ({ text: "ok" }));
+  const provider = createAnthropic({ name: "anthropic", baseURL: server.anthropicBaseUrl });
+  await provider.generate("claude-opus-5-5", { ...request, tools: [] }, { signal: new AbortController().signal });
+  expect(JSON.stringify(server.seen[0]!.body["messages"])).not.toContain("cache_control");
+  expect(JSON.stringify(server.seen[0]!.body["system"])).toContain("cache_control");
+});
+
+test("Messages: a long conversation marks its last two ends and the system prompt, within the API's four", async () => {
+  server = await startScriptedServer(() => ({
+    text: "ok",
+    usage: { inputTokens: 500, cachedInputTokens: 400, cacheWriteTokens: 60, outputTokens: 1, reasoningTokens: 0 },
+  }));
+  const provider = createAnthropic({ name: "anthropic", baseURL: server.anthropicBaseUrl });
+  const turn = (n: number): Message[] => [
+    { role: "assistant", text: "", toolCalls: [{ id: `c${n}`, name: "list_files", args: {} }] },
+    { role: "tool", results: [{ callId: `c${n}`, name: "list_files", ok: true, text: `r${n}` }] },
+  ];
+  const messages = [...request.messages, ...[1, 2, 3, 4].flatMap(turn)];
+  const answer = await provider.generate(
+    "claude-opus-5-5",
+    { ...request, messages },
+    { signal: new AbortController().signal },
+  );
+  const { body } = server.seen[0]!;
+  const marked = (body["messages"] as { content: object[] }[]).flatMap(({ content }, at) =>
+    content.some((block) => "cache_control" in block) ? [at] : [],
+  );
+  expect(marked).toEqual([6, 8]);
+  expect(JSON.stringify(body).match(/"cache_control"/g)).toHaveLength(3);
+  expect(answer).toMatchObject({ usage: { inputTokens: 500, cachedInputTokens: 400 }, cacheWriteTokens: 60 });
 });
 
 test("no environment variable of an SDK is needed, and a server without a key is sent none of ours", async () => {

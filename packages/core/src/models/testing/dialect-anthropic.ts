@@ -101,11 +101,11 @@ function blocksOf({ reasoning, text, calls }: SpokenAnswer): { start: object; de
 }
 
 function inputUsage({ usage }: SpokenAnswer) {
-  const cached = usage.cachedInputTokens;
+  const { cachedInputTokens: cached, cacheWriteTokens: written = 0 } = usage;
   return {
-    input_tokens: usage.inputTokens - cached,
+    input_tokens: usage.inputTokens - cached - written,
     cache_read_input_tokens: cached,
-    cache_creation_input_tokens: 0,
+    cache_creation_input_tokens: written,
     output_tokens: 0,
   };
 }

@@ -1,4 +1,5 @@
 /** OpenAI's Chat Completions as a server speaks it: https://developers.openai.com/api/reference/resources/chat */
+import { promptedOutput } from "../adapters/shared/prompted-schema.ts";
 import { pieces, type Dialect, type Frame, type SpokenAnswer } from "./wire.ts";
 
 interface Body {
@@ -14,7 +15,7 @@ export const chatDialect: Dialect = {
     const body = raw as unknown as Body;
     const last = body.messages.findLastIndex((message) => message.role !== "tool");
     return {
-      outputName: body.response_format?.json_schema?.name,
+      outputName: body.response_format?.json_schema?.name ?? promptedOutput(systemOf(body)),
       toolNames: (body.tools ?? []).map((tool) => tool.function.name),
       messageCount: body.messages.filter((message) => message.role !== "system").length,
       lastToolResults: body.messages
@@ -48,6 +49,10 @@ export const chatDialect: Dialect = {
   sayError: ({ message, code }) => ({ error: { message, type: code ?? "error", code: code ?? null, param: null } }),
 };
 
+function systemOf({ messages }: Body): string {
+  return messages.find(({ role }) => role === "system")?.content ?? "";
+}
+
 function shellOf({ id, model }: SpokenAnswer) {
   return { id, model, object: "chat.completion.chunk", created: 0 };
 }
@@ -55,7 +60,10 @@ function shellOf({ id, model }: SpokenAnswer) {
 function usageOf({ usage }: SpokenAnswer) {
   return {
     prompt_tokens: usage.inputTokens,
-    prompt_tokens_details: { cached_tokens: usage.cachedInputTokens },
+    prompt_tokens_details: {
+      cached_tokens: usage.cachedInputTokens,
+      cache_write_tokens: usage.cacheWriteTokens ?? 0,
+    },
     completion_tokens: usage.outputTokens,
     completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
     total_tokens: usage.inputTokens + usage.outputTokens,

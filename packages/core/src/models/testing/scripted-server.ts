@@ -1,6 +1,7 @@
 /**
  * A local server that speaks OpenAI's Responses and Chat Completions and Anthropic's Messages, streaming, and answers
- * by a script that sees names of schemas and tools, never the wording of prompts. For tests of adapters and end to end.
+ * by a script that sees names of schemas and tools, never the wording of prompts. It also embeds and transcribes by rule.
+ * For tests of adapters and end to end.
  *
  * Our own, since aimock's matchers cannot see a Responses or Messages request's schema (it drops `text.format` and
  * `output_config` before matching), nor say refusals, incomplete answers, cached tokens or malformed arguments there.
@@ -14,6 +15,7 @@ import { noUsage } from "../../domain/model.ts";
 import { anthropicDialect } from "./dialect-anthropic.ts";
 import { chatDialect } from "./dialect-chat.ts";
 import { responsesDialect } from "./dialect-responses.ts";
+import { sideAnswers, type EmbeddingsRequest, type SideOptions } from "./side-answers.ts";
 import type { Dialect, Frame, Script, ScriptedAnswer, Seen, SpokenAnswer } from "./wire.ts";
 
 export type { Protocol, Script, Scripted, Seen } from "./wire.ts";
@@ -33,20 +35,9 @@ export interface ScriptedServer {
   close(): Promise<void>;
 }
 
-export interface ScriptedServerOptions {
+export interface ScriptedServerOptions extends SideOptions {
   /** What `GET /v1/models` lists. */
   readonly models?: readonly string[];
-  /** The length of the vectors of `POST /v1/embeddings`; they are filled with the text's length. */
-  readonly dimensions?: number;
-  /** Who makes the vectors instead. */
-  readonly embed?: (
-    request: EmbeddingsRequest,
-  ) => readonly (readonly number[])[] | "hang" | { readonly status: number };
-}
-
-export interface EmbeddingsRequest {
-  readonly model: string;
-  readonly texts: readonly string[];
 }
 
 export async function startScriptedServer(
@@ -90,37 +81,39 @@ async function answer(
     const data = (options.models ?? []).map((id) => ({ id, object: "model", created: 0, owned_by: "test" }));
     return sendJson(response, 200, { object: "list", data });
   }
-  const body = JSON.parse(await readText(request)) as JsonObject;
-  if (pathname.endsWith("/embeddings")) {
-    const asked = { model: body["model"] as string, texts: body["input"] as readonly string[] };
-    embedded.push(asked);
-    const vectors =
-      options.embed?.(asked) ?? asked.texts.map((text) => Array(options.dimensions ?? 4).fill(text.length));
-    if (vectors === "hang") return;
-    if ("status" in vectors) return sendJson(response, vectors.status, { error: { message: "no", type: "scripted" } });
-    const data = vectors.map((embedding, index) => ({ object: "embedding", index, embedding }));
-    const usage = { prompt_tokens: 0, total_tokens: 0 };
-    return sendJson(response, 200, { object: "list", model: asked.model, data, usage });
-  }
+  const side = sideAnswers.find(({ path }) => path.test(pathname));
   const dialect = dialects.find(({ path }) => path.test(pathname));
-  if (!dialect) return sendJson(response, 404, { error: { message: `no such path: ${pathname}`, type: "not_found" } });
+  if (!side && !dialect)
+    return sendJson(response, 404, { error: { message: `no such path: ${pathname}`, type: "not_found" } });
+  if (side && options.sideError) {
+    const { status, message, headers } = options.sideError;
+    return sendJson(response, status, { error: { message, type: "error" } }, headers);
+  }
+  if (side) {
+    const reply = await side.answer(request, options, (asked) => embedded.push(asked));
+    if (reply === "hang") return;
+    if ("status" in reply) return sendJson(response, reply.status, { error: { message: "no", type: "scripted" } });
+    return sendJson(response, 200, reply.body);
+  }
 
+  const body = JSON.parse(await readText(request)) as JsonObject;
   const hungUp = new Promise<void>((resolve) => response.once("close", () => response.writableFinished || resolve()));
   const current: Seen = {
-    protocol: dialect.protocol,
+    protocol: dialect!.protocol,
     model: body["model"] as string,
     number: seen.length + 1,
     body,
     headers: request.headers,
+    url: request.url ?? "/",
     hungUp,
-    ...dialect.read(body),
+    ...dialect!.read(body),
   };
   seen.push(current);
   const scripted = await script(current);
   if (scripted === "hang") return;
   if ("error" in scripted)
-    return sendJson(response, scripted.error.status, dialect.sayError(scripted.error), scripted.error.headers);
-  stream(response, dialect, scripted, current);
+    return sendJson(response, scripted.error.status, dialect!.sayError(scripted.error), scripted.error.headers);
+  stream(response, dialect!, scripted, current);
 }
 
 function stream(response: ServerResponse, dialect: Dialect, scripted: ScriptedAnswer, seen: Seen): void {

@@ -20,6 +20,8 @@ export interface Seen {
   /** The request as it came, for tests of the translation itself. */
   readonly body: JsonObject;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Path and query. */
+  readonly url: string;
   /** Resolves when the client hangs up before the answer is complete; never otherwise. */
   readonly hungUp: Promise<void>;
 }
@@ -41,9 +43,14 @@ export interface ScriptedAnswer {
   readonly reasoning?: string;
   /** By default what follows from the rest. */
   readonly stop?: StopReason;
-  readonly usage?: Usage;
+  readonly usage?: ScriptedUsage;
   /** After the text and before the end: stay silent, or cut the connection. */
   readonly after?: "hang" | "break";
+}
+
+export interface ScriptedUsage extends Usage {
+  /** Part of `inputTokens`. */
+  readonly cacheWriteTokens?: number;
 }
 
 export interface ScriptedError {
@@ -69,7 +76,7 @@ export interface Frame {
 export interface Dialect {
   readonly protocol: Protocol;
   readonly path: RegExp;
-  read(body: JsonObject): Omit<Seen, "protocol" | "model" | "number" | "body" | "headers" | "hungUp">;
+  read(body: JsonObject): Omit<Seen, "protocol" | "model" | "number" | "body" | "headers" | "url" | "hungUp">;
   say(answer: SpokenAnswer): { readonly head: readonly Frame[]; readonly tail: readonly Frame[] };
   sayError(error: ScriptedError["error"]): unknown;
 }
@@ -83,7 +90,7 @@ export interface SpokenAnswer {
   readonly refusal: string | undefined;
   readonly calls: readonly { readonly id: string; readonly name: string; readonly argsText: string }[];
   readonly stop: StopReason;
-  readonly usage: Usage;
+  readonly usage: ScriptedUsage;
 }
 
 /** In two pieces, so that a client which reads only the first notices. */

@@ -1,12 +1,15 @@
 /**
  * OpenAI's Chat Completions: what every compatible server speaks (Ollama, vLLM, llama.cpp, gateways), each a little
- * differently. Only OpenAI's own host is sent what the others may not know.
+ * differently: `quirks.ts`. Of a route's parameters, effort and service tier are left out where a server does not know them.
  */
 import type OpenAI from "openai";
 import type {
   AssistantMessage,
   Message,
+  ModelCallOptions,
+  ModelParams,
   ModelRequest,
+  OutputSpec,
   StopReason,
   ToolCall,
   ToolSpec,
@@ -14,8 +17,12 @@ import type {
 } from "../../../domain/model.ts";
 import { contextOf, timeoutsOf, type Connection } from "../shared/connection.ts";
 import { endedEarly, liveCall, type LiveCall } from "../shared/live-call.ts";
-import { createOpenAiClient, isOpenAiHost, listModels, openAiCapabilities } from "./client.ts";
+import { createOpenAiClient } from "./client.ts";
+import { capabilitiesOf, quirksOf, type Quirks } from "./quirks.ts";
+import { sideCalls } from "./side-calls.ts";
 import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "../shared/opaque.ts";
+import { outputLimit } from "../shared/params.ts";
+import { withPromptedSchema } from "../shared/prompted-schema.ts";
 import type { FaultContext } from "../shared/provider-error.ts";
 import type { Provider, ProviderResponse } from "../../provider.ts";
 import { isStrictSchema } from "../shared/strict-schema.ts";
@@ -28,25 +35,27 @@ type CallDelta = OpenAI.Chat.ChatCompletionChunk.Choice.Delta.ToolCall;
 
 export function createOpenAiChat(connection: Connection): Provider {
   const client = createOpenAiClient(connection);
-  const isOwn = isOpenAiHost(connection.baseURL);
+  const quirks = { ...quirksOf(connection), api: "chat" as const };
+  const capabilities = capabilitiesOf(quirks);
   return {
     name: connection.name,
-    capabilities: () => openAiCapabilities,
-    listModels: (signal) => listModels(connection, signal),
+    capabilities: () => capabilities,
+    ...sideCalls(client, connection, quirks),
     generate(model, request, options) {
       const context = contextOf(connection, `${connection.name}/${model}`);
       const owner = { provider: connection.name, api: "chat", model };
       return liveCall(context, timeoutsOf(connection), options, async (live) => {
         const stream = await withFreshOpaque(request, (sent) =>
-          client.chat.completions.create(toParams(owner, sent, isOwn), { signal: live.signal }),
+          client.chat.completions.create(toParams(owner, sent, options, quirks), { signal: live.signal }),
         );
-        return toResponse(await readStream(stream, live, context), request, owner);
+        return toResponse(await readStream(stream, live, context), request, owner, quirks);
       });
     },
   };
 }
 
-function toParams(owner: OpaqueOwner, request: ModelRequest, isOwn: boolean): Params {
+function toParams(owner: OpaqueOwner, asked: ModelRequest, options: ModelCallOptions, quirks: Quirks): Params {
+  const request = quirks.structured === "json_schema" ? asked : withPromptedSchema(asked);
   return {
     model: owner.model,
     messages: [
@@ -54,32 +63,45 @@ function toParams(owner: OpaqueOwner, request: ModelRequest, isOwn: boolean): Pa
       ...request.messages.flatMap((message) => toMessages(message, owner)),
     ],
     stream: true,
-    stream_options: { include_usage: true },
-    // The older name is the one that every compatible server knows; OpenAI's reasoning models reject it.
-    ...(isOwn
-      ? { max_completion_tokens: request.maxOutputTokens, store: false }
-      : { max_tokens: request.maxOutputTokens }),
-    ...(request.tools.length > 0 ? { tools: request.tools.map((tool) => toTool(tool, isOwn)) } : {}),
-    ...(request.output
-      ? {
-          response_format: {
-            type: "json_schema",
-            json_schema: {
-              name: request.output.name,
-              schema: request.output.schema,
-              strict: isStrictSchema(request.output.schema),
-            },
-          },
-        }
-      : {}),
+    ...(quirks.streamUsage && { stream_options: { include_usage: true } }),
+    [quirks.maxTokens]: outputLimit(request, options),
+    ...(quirks.store && { store: false }),
+    ...(request.tools.length > 0 && { tools: request.tools.map((tool) => toTool(tool, quirks)) }),
+    ...(request.output && toFormat(request.output, quirks)),
+    ...toSampling(options.params, quirks),
   };
 }
 
-function toTool({ name, description, parameters }: ToolSpec, isOwn: boolean): OpenAI.Chat.ChatCompletionFunctionTool {
+function toFormat({ name, schema }: OutputSpec, { structured }: Quirks): Pick<Params, "response_format"> {
+  switch (structured) {
+    case "json_schema":
+      return {
+        response_format: { type: "json_schema", json_schema: { name, schema, strict: isStrictSchema(schema) } },
+      };
+    case "json_object":
+      return { response_format: { type: "json_object" } };
+    case "prompted":
+      return {};
+  }
+}
+
+function toSampling({ effort, temperature, serviceTier }: ModelParams = {}, quirks: Quirks): Partial<Params> {
   return {
-    type: "function",
-    function: { name, description, parameters, ...(isOwn && isStrictSchema(parameters) ? { strict: true } : {}) },
+    ...(temperature !== undefined && { temperature }),
+    ...(effort && quirks.effort === "reasoning_effort" && { reasoning_effort: effort }),
+    // A field of OpenRouter, unknown to the SDK's types.
+    ...(effort && quirks.effort === "reasoning" && { reasoning: { effort } }),
+    ...(serviceTier !== undefined &&
+      quirks.serviceTier && { service_tier: serviceTier as NonNullable<Params["service_tier"]> }),
   };
+}
+
+function toTool(
+  { name, description, parameters }: ToolSpec,
+  { strictTools }: Quirks,
+): OpenAI.Chat.ChatCompletionFunctionTool {
+  const strict = strictTools && isStrictSchema(parameters);
+  return { type: "function", function: { name, description, parameters, ...(strict && { strict }) } };
 }
 
 /** Parts are joined: many compatible servers take text only, no lists. */
@@ -99,7 +121,7 @@ function toMessages(message: Message, owner: OpaqueOwner): ChatMessage[] {
 }
 
 function toAssistant(message: AssistantMessage, owner: OpaqueOwner): ChatMessage {
-  const [kept] = opaqueOf<{ reasoning_content: string }>(message, owner) ?? [];
+  const [kept] = opaqueOf<Readonly<Record<string, string>>>(message, owner) ?? [];
   return {
     role: "assistant",
     content: message.text,
@@ -127,6 +149,11 @@ interface Collected {
   model: string | undefined;
 }
 
+interface Thoughts {
+  readonly reasoning_content?: string | null;
+  readonly reasoning?: string | null;
+}
+
 /** Usage comes in a chunk of its own after the last choice, so it reads to the stream's end. */
 async function readStream(stream: AsyncIterable<Chunk>, live: LiveCall, context: FaultContext): Promise<Collected> {
   const got: Collected = {
@@ -146,10 +173,11 @@ async function readStream(stream: AsyncIterable<Chunk>, live: LiveCall, context:
       live.beat();
       continue;
     }
-    const delta = choice.delta as typeof choice.delta & { reasoning_content?: string | null };
+    const delta = choice.delta as typeof choice.delta & Thoughts;
     got.text += delta.content ?? "";
     got.refusal += delta.refusal ?? "";
-    got.reasoning += delta.reasoning_content ?? "";
+    // Read under either name: servers of one flavour changed theirs between versions.
+    got.reasoning += delta.reasoning_content ?? delta.reasoning ?? "";
     for (const call of delta.tool_calls ?? []) addCall(got, call);
     if (choice.finish_reason) got.finish = choice.finish_reason;
     live.token(delta.content ?? delta.refusal ?? undefined);
@@ -176,7 +204,7 @@ function addCall(got: Collected, delta: CallDelta): void {
   }
 }
 
-function toResponse(got: Collected, request: ModelRequest, owner: OpaqueOwner): ProviderResponse {
+function toResponse(got: Collected, request: ModelRequest, owner: OpaqueOwner, quirks: Quirks): ProviderResponse {
   // The last call of an answer cut off by the token limit is not whole.
   const whole = got.finish === "length" ? got.calls.slice(0, -1) : got.calls;
   // Ids that a server left out are made unique in the conversation by the turn's place in it.
@@ -191,7 +219,7 @@ function toResponse(got: Collected, request: ModelRequest, owner: OpaqueOwner): 
       role: "assistant",
       text: got.text || got.refusal,
       toolCalls,
-      ...(keeps ? { opaque: keepOpaque(owner, [{ reasoning_content: got.reasoning }]) } : {}),
+      ...(keeps ? { opaque: keepOpaque(owner, [{ [quirks.reasoning]: got.reasoning }]) } : {}),
     },
     stop: stopOf(got, toolCalls.length > 0),
     usage: usageOf(got.usage),

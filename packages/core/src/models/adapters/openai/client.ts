@@ -1,28 +1,27 @@
-/** The one place that constructs OpenAI's SDK: Responses, Chat Completions, embeddings and the list of models share it. */
+/** The one place that constructs OpenAI's SDK: Responses, Chat Completions, embeddings, transcription and the list of models share it. */
 import OpenAI from "openai";
 import { contextOf, noKey, sdkTimeoutMs, timeoutsOf, type Connection } from "../shared/connection.ts";
-import type { Capabilities } from "../../provider.ts";
 import { liveCall } from "../shared/live-call.ts";
+import { quirksOf } from "./quirks.ts";
+
+export { isOpenAiHost } from "./quirks.ts";
 
 const ownBaseUrl = "https://api.openai.com/v1";
 
 export function createOpenAiClient(connection: Connection): OpenAI {
+  const apiKey = connection.apiKey ?? noKey;
+  const apiVersion = connection.options?.["api_version"];
   return new OpenAI({
-    apiKey: connection.apiKey ?? noKey,
+    apiKey,
     baseURL: connection.baseURL ?? ownBaseUrl,
     timeout: sdkTimeoutMs(connection),
     // Retries are counted in one place, `retry.ts`.
     maxRetries: 0,
     logLevel: "off",
+    ...(quirksOf(connection).auth === "api-key" && { defaultHeaders: { authorization: null, "api-key": apiKey } }),
+    ...(typeof apiVersion === "string" && { defaultQuery: { "api-version": apiVersion } }),
     ...(connection.fetch ? { fetch: connection.fetch } : {}),
   });
-}
-
-/** Whether a base URL is OpenAI's own, regional hosts included; compatible servers take fewer options and have other models. */
-export function isOpenAiHost(baseURL: string | undefined): boolean {
-  if (!baseURL) return true;
-  const hostname = URL.parse(baseURL)?.hostname ?? "";
-  return hostname === "api.openai.com" || hostname.endsWith(".api.openai.com");
 }
 
 /** What a server says that it serves; a local one lists what it was started with. */
@@ -33,10 +32,3 @@ export function listModels(connection: Connection, signal: AbortSignal): Promise
     return page.data.map((model) => model.id);
   });
 }
-
-export const openAiCapabilities: Capabilities = {
-  tools: true,
-  structured: "native",
-  embeddings: true,
-  transcription: true,
-};

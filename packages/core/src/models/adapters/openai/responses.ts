@@ -6,6 +6,7 @@ import type OpenAI from "openai";
 import type {
   AssistantMessage,
   Message,
+  ModelCallOptions,
   ModelRequest,
   StopReason,
   ToolCall,
@@ -14,8 +15,11 @@ import type {
 } from "../../../domain/model.ts";
 import { contextOf, timeoutsOf, type Connection } from "../shared/connection.ts";
 import { endedEarly, liveCall, type LiveCall } from "../shared/live-call.ts";
-import { createOpenAiClient, listModels, openAiCapabilities } from "./client.ts";
+import { createOpenAiClient } from "./client.ts";
+import { capabilitiesOf, quirksOf } from "./quirks.ts";
+import { sideCalls } from "./side-calls.ts";
 import { keepOpaque, opaqueOf, withFreshOpaque, type OpaqueOwner } from "../shared/opaque.ts";
+import { outputLimit } from "../shared/params.ts";
 import { faultError, type FaultContext } from "../shared/provider-error.ts";
 import type { Provider, ProviderResponse } from "../../provider.ts";
 import { isStrictSchema } from "../shared/strict-schema.ts";
@@ -29,16 +33,18 @@ type StreamEvent = OpenAI.Responses.ResponseStreamEvent;
 
 export function createOpenAiResponses(connection: Connection): Provider {
   const client = createOpenAiClient(connection);
+  const quirks = { ...quirksOf(connection), api: "responses" as const };
+  const capabilities = capabilitiesOf(quirks);
   return {
     name: connection.name,
-    capabilities: () => openAiCapabilities,
-    listModels: (signal) => listModels(connection, signal),
+    capabilities: () => capabilities,
+    ...sideCalls(client, connection, quirks),
     generate(model, request, options) {
       const context = contextOf(connection, `${connection.name}/${model}`);
       const owner = { provider: connection.name, api: "responses", model };
       return liveCall(context, timeoutsOf(connection), options, async (live) => {
         const stream = await withFreshOpaque(request, (sent) =>
-          client.responses.create(toParams(owner, sent), { signal: live.signal }),
+          client.responses.create(toParams(owner, sent, options), { signal: live.signal }),
         );
         const { response, items } = await readStream(stream, live, context);
         return toResponse(response, items, owner);
@@ -50,16 +56,20 @@ export function createOpenAiResponses(connection: Connection): Provider {
 /** The API's own minimum. */
 const fewestOutputTokens = 16;
 
-function toParams(owner: OpaqueOwner, request: ModelRequest): Params {
+function toParams(owner: OpaqueOwner, request: ModelRequest, options: ModelCallOptions): Params {
+  const { effort, temperature, serviceTier } = options.params ?? {};
   return {
     model: owner.model,
     instructions: request.system,
     input: request.messages.flatMap((message) => toInput(message, owner)),
-    max_output_tokens: Math.max(request.maxOutputTokens, fewestOutputTokens),
+    max_output_tokens: Math.max(outputLimit(request, options), fewestOutputTokens),
     store: false,
     stream: true,
     // Models from before reasoning reject it.
     ...(/^(gpt-[34]|chatgpt)/.test(owner.model) ? {} : { include: ["reasoning.encrypted_content"] }),
+    ...(effort && { reasoning: { effort } }),
+    ...(temperature !== undefined && { temperature }),
+    ...(serviceTier !== undefined && { service_tier: serviceTier as NonNullable<Params["service_tier"]> }),
     ...(request.tools.length > 0 ? { tools: request.tools.map(toTool) } : {}),
     ...(request.output
       ? {
