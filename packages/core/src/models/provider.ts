@@ -14,6 +14,8 @@ export interface Capabilities {
   readonly structured: "native" | "prompted" | "none";
   readonly embeddings: boolean;
   readonly transcription: boolean;
+  /** A conversation goes out written into one prompt: nothing of an earlier turn is kept as its model wrote it. */
+  readonly flattened?: boolean;
   /** Tokens of prompt and answer together; absent where it is not known. */
   readonly contextTokens?: number;
 }
