@@ -2,26 +2,48 @@
 import { LLMock } from "@copilotkit/aimock";
 import { afterEach, describe, expect, test } from "vitest";
 import type { OuterloopError } from "../../domain/errors.ts";
+import type { JsonObject } from "../../domain/json.ts";
 import type { Message, ModelCallOptions, ModelRequest } from "../../domain/model.ts";
 import { outputSpecs, verdictSchema } from "../../domain/plan.ts";
-import { createAnthropic } from "./anthropic.ts";
-import type { Connection } from "./shared/connection.ts";
-import { createOpenAiChat } from "./openai/chat.ts";
-import { createOpenAiResponses } from "./openai/responses.ts";
-import type { Provider } from "../provider.ts";
+import { createOfflineProvider } from "../offline/provider.ts";
+import type { Provider, ProviderKind } from "../provider.ts";
 import { readStructured, repairRequest } from "../structured.ts";
-import { startScriptedServer, type Protocol, type Script, type ScriptedServer } from "../testing/scripted-server.ts";
+import { startScriptedServer, type ScriptedServer, type ScriptedServerOptions } from "../testing/scripted-server.ts";
+import type { Protocol, Script } from "../testing/wire.ts";
+import { anthropicKind } from "./anthropic.ts";
+import { copilotKind } from "./copilot.ts";
+import { openAiKind } from "./openai/kind.ts";
+import type { Connection } from "./shared/connection.ts";
+import { promptedOutput } from "./shared/prompted-schema.ts";
 
 interface Target {
-  readonly protocol: Protocol;
+  readonly title: string;
+  /** What its server is to speak; absent where it has none, and only the first cases apply. */
+  readonly speaks?: Protocol;
   readonly model: string;
   readonly create: (connection: Connection) => Provider;
 }
 
+/** Options make the flavours whose wire differs. */
+function served(kind: ProviderKind, speaks: Protocol, model: string, options: Connection["options"] = {}): Target {
+  const title = [kind.name, ...Object.values(options)].join(" ");
+  return { title, speaks, model, create: (connection) => kind.create({ ...connection, options }) };
+}
+
+/** Every provider, a line each. What one cannot do is left out by its capabilities. */
 const targets: readonly Target[] = [
-  { protocol: "responses", model: "gpt-6.1-sol", create: createOpenAiResponses },
-  { protocol: "chat", model: "local-model", create: createOpenAiChat },
-  { protocol: "anthropic", model: "claude-opus-5-5", create: createAnthropic },
+  served(openAiKind, "responses", "gpt-6.1-sol", { api: "responses" }),
+  served(openAiKind, "chat", "gpt-6.1-sol", { flavor: "openai", api: "chat" }),
+  served(openAiKind, "chat", "gpt-6.1-sol", { flavor: "azure" }),
+  served(openAiKind, "chat", "vendor/model", { flavor: "openrouter" }),
+  served(openAiKind, "chat", "qwen3:8b", { flavor: "ollama" }),
+  served(openAiKind, "chat", "local-model", { flavor: "vllm" }),
+  served(openAiKind, "chat", "local-model", { flavor: "compatible" }),
+  served(openAiKind, "chat", "local-model", { structured: "json_object" }),
+  served(openAiKind, "chat", "local-model", { structured: "prompted" }),
+  served(anthropicKind, "anthropic", "claude-opus-5-5"),
+  served(copilotKind, "chat", "gpt-6.1-sol"),
+  { title: "offline", model: "rules", create: createOfflineProvider },
 ];
 
 const key = "sk-test-0123456789abcdef";
@@ -50,23 +72,32 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
+function connectionTo(target: Target, url: { readonly openAi: string; readonly anthropic: string }): Connection {
+  return { name: "tested", apiKey: key, baseURL: target.speaks === "anthropic" ? url.anthropic : url.openAi };
+}
+
+/** A server that nobody listens on any more serves to ask a provider what it can. */
+const nowhere = { openAi: "http://127.0.0.1:9/v1", anthropic: "http://127.0.0.1:9" };
+
 async function scripted(
   target: Target,
   script: Script,
   connection: Partial<Connection> = {},
+  options: ScriptedServerOptions = {},
 ): Promise<{ provider: Provider; server: ScriptedServer }> {
-  const server = await startScriptedServer(script);
+  const server = await startScriptedServer(script, options);
   cleanups.push(() => server.close());
-  const baseURL = target.protocol === "anthropic" ? server.anthropicBaseUrl : server.openAiBaseUrl;
-  return {
-    provider: target.create({
-      name: target.protocol === "anthropic" ? "anthropic" : "openai",
-      apiKey: key,
-      baseURL,
-      ...connection,
-    }),
-    server,
-  };
+  const url = { openAi: server.openAiBaseUrl, anthropic: server.anthropicBaseUrl };
+  const provider = target.create({ ...connectionTo(target, url), ...connection });
+  cleanups.push(async () => provider.close?.());
+  return { provider, server };
+}
+
+/** Of a request in any of the protocols. */
+function systemOf(body: JsonObject): string {
+  const [first] = (body["messages"] ?? []) as readonly { readonly role?: string; readonly content?: unknown }[];
+  const system = first?.role === "system" ? first.content : (body["instructions"] ?? body["system"]);
+  return typeof system === "string" ? system : JSON.stringify(system);
 }
 
 /** The error a call ends with; a call that succeeds fails the test. */
@@ -77,8 +108,27 @@ async function failure(call: Promise<unknown>): Promise<OuterloopError> {
   );
 }
 
-describe.each(targets)("$protocol", (target) => {
+describe.each(targets)("$title", (target) => {
   const { model } = target;
+  const provider = target.create(connectionTo(target, nowhere));
+  const capabilities = provider.capabilities(model);
+
+  test("it offers the calls that its capabilities name, and no others", () => {
+    expect([provider.embed !== undefined, provider.transcribe !== undefined]).toEqual([
+      capabilities.embeddings,
+      capabilities.transcription,
+    ]);
+  });
+
+  test("a call that is stopped before it begins is cancelled", async () => {
+    const options = { signal: AbortSignal.abort() };
+    expect(await failure(provider.generate(model, request, options))).toMatchObject({ code: "cancelled" });
+  });
+});
+
+describe.each(targets.filter(({ speaks }) => speaks))("$title", (target) => {
+  const { model } = target;
+  const capabilities = target.create(connectionTo(target, nowhere)).capabilities(model);
   const generate = (provider: Provider, asked: ModelRequest = request, options = quiet()) =>
     provider.generate(model, asked, options);
 
@@ -99,14 +149,14 @@ describe.each(targets)("$protocol", (target) => {
   });
 
   test("several calls of one turn come back in order and their results go out in one message", async () => {
-    const { provider, server } = await scripted(target, ({ lastToolResults }) =>
-      lastToolResults.length > 0
+    const { provider, server } = await scripted(target, ({ number, toolNames: [read = "", search = ""] }) =>
+      number > 1
         ? { text: "done" }
         : {
             text: "Looking.",
             toolCalls: [
-              { name: "read_file", args: { path: "a.md" }, id: "call_a" },
-              { name: "search_files", args: { query: "b" }, id: "call_b" },
+              { name: read, args: { path: "a.md" }, id: "call_a" },
+              { name: search, args: { query: "b" }, id: "call_b" },
             ],
           },
     );
@@ -126,19 +176,23 @@ describe.each(targets)("$protocol", (target) => {
     };
     const second = await generate(provider, { ...asked, messages: [...asked.messages, first.message, results] });
     expect(second.message.text).toBe("done");
-    expect(server.seen[0]?.toolNames).toEqual(["read_file", "search_files"]);
-    const failed = target.protocol === "anthropic" ? "not found" : "Error: not found";
-    expect(server.seen[1]?.lastToolResults).toEqual([
+    const [asking, answering] = server.seen;
+    expect(asking?.toolNames).toEqual([expect.stringMatching(/read_file$/), expect.stringMatching(/search_files$/)]);
+    if (capabilities.flattened) {
+      expect(JSON.stringify(answering?.body)).toMatch(/call_a.*a\.md.*call_b.*call_a.*A.*call_b.*not found/);
+      return;
+    }
+    expect(answering?.lastToolResults).toEqual([
       { callId: "call_a", text: "A" },
-      { callId: "call_b", text: failed },
+      { callId: "call_b", text: expect.stringMatching(/^(Error: )?not found$/) },
     ]);
-    expect(server.seen[1]?.messageCount).toBe(4);
+    expect(answering?.messageCount).toBe(4);
   });
 
   test("structured output is asked for by schema name, and repaired by one more round", async () => {
-    const { provider, server } = await scripted(target, ({ outputName, messageCount }) => {
+    const { provider, server } = await scripted(target, ({ outputName, number }) => {
       if (outputName !== "verdict") return { text: "no schema seen" };
-      return messageCount === 1 ? { json: { status: "perhaps" } } : { text: '```json\n{"status":"done"}\n```' };
+      return number === 1 ? { json: { status: "perhaps" } } : { text: '```json\n{"status":"done"}\n```' };
     });
     const asked: ModelRequest = { ...request, stage: "reflect", output: outputSpecs.verdict };
     const first = await generate(provider, asked);
@@ -150,18 +204,19 @@ describe.each(targets)("$protocol", (target) => {
       ok: true,
       value: { status: "done", reason: "", new_tasks: [], lesson: "" },
     });
-    expect(server.seen.map((seen) => [seen.outputName, seen.messageCount])).toEqual([
-      ["verdict", 1],
-      ["verdict", 3],
-    ]);
+    expect(server.seen.map(({ outputName }) => outputName)).toEqual(["verdict", "verdict"]);
+    if (!capabilities.flattened) expect(server.seen.map(({ messageCount }) => messageCount)).toEqual([1, 3]);
+    // Told in the prompt where the provider cannot be held to it, and only there.
+    const isTold = promptedOutput(systemOf(server.seen[0]!.body)) === "verdict";
+    expect(isTold).toBe(capabilities.structured === "prompted");
   });
 
   test("malformed arguments reach the caller as text instead of failing the call", async () => {
-    const { provider } = await scripted(target, () => ({
+    const { provider } = await scripted(target, ({ toolNames: [read = "", search = ""] }) => ({
       toolCalls: [
-        { name: "read_file", args: '{"path": "a.md' },
-        { name: "search_files", args: "[1]" },
-        { name: "read_file", args: "" },
+        { name: read, args: '{"path": "a.md' },
+        { name: search, args: "[1]" },
+        { name: read, args: "" },
       ],
     }));
     const answer = await generate(provider, { ...request, tools });
@@ -174,42 +229,54 @@ describe.each(targets)("$protocol", (target) => {
 
   test.each(["length", "content_filter"] as const)("stop reason %s", async (stop) => {
     const { provider } = await scripted(target, () => ({ text: "half", stop }));
-    // Anthropic filters by refusing.
-    const expected = target.protocol === "anthropic" && stop === "content_filter" ? "refusal" : stop;
-    expect(await generate(provider)).toMatchObject({ stop: expected, message: { text: "half" } });
+    const answer = await generate(provider);
+    expect(answer.message.text).toBe("half");
+    // Some filter by refusing.
+    expect(stop === "content_filter" ? ["content_filter", "refusal"] : [stop]).toContain(answer.stop);
   });
 
   test("a refusal is an answer that says so", async () => {
     const { provider } = await scripted(target, () => ({ refusal: "I will not." }));
     expect(await generate(provider)).toMatchObject({
       stop: "refusal",
-      message: { text: "I will not.", toolCalls: [] },
+      message: { text: capabilities.flattened ? "" : "I will not.", toolCalls: [] },
     });
   });
 
-  test("what the model thought goes back to it unchanged, to no other model, and is dropped when it is rejected", async () => {
-    const { provider, server } = await scripted(target, ({ number }) => {
-      if (number === 1)
-        return { reasoning: "thought", toolCalls: [{ name: "read_file", args: { path: "a" }, id: "call_a" }] };
-      if (number === 4)
-        return {
-          error: {
-            status: 400,
-            message: "Invalid `signature` in `thinking` block: encrypted reasoning is bound elsewhere",
-          },
-        };
-      return { text: "ok" };
-    });
-    const first = await generate(provider, { ...request, tools });
-    expect(first.message.opaque?.provider).toBe(provider.name);
-    const results: Message = { role: "tool", results: [{ callId: "call_a", name: "read_file", ok: true, text: "A" }] };
-    const next = { ...request, tools, messages: [...request.messages, first.message, results] };
-    // Through JSON, as the journal keeps it.
-    await generate(provider, JSON.parse(JSON.stringify(next)) as ModelRequest);
-    await provider.generate(`${model}-other`, next, quiet());
-    await generate(provider, next);
-    const carriesThought = server.seen.map(({ body }) => JSON.stringify(body).includes('"thought"'));
-    expect(carriesThought).toEqual([false, true, false, true, false]);
+  test.skipIf(capabilities.flattened)(
+    "what the model thought goes back to it unchanged, to no other model, and is dropped when it is rejected",
+    async () => {
+      const { provider, server } = await scripted(target, ({ number }) => {
+        if (number === 1)
+          return { reasoning: "thought", toolCalls: [{ name: "read_file", args: { path: "a" }, id: "call_a" }] };
+        if (number === 4)
+          return {
+            error: {
+              status: 400,
+              message: "Invalid `signature` in `thinking` block: encrypted reasoning is bound elsewhere",
+            },
+          };
+        return { text: "ok" };
+      });
+      const first = await generate(provider, { ...request, tools });
+      expect(first.message.opaque?.provider).toBe(provider.name);
+      const results: Message = {
+        role: "tool",
+        results: [{ callId: "call_a", name: "read_file", ok: true, text: "A" }],
+      };
+      const next = { ...request, tools, messages: [...request.messages, first.message, results] };
+      // Through JSON, as the journal keeps it.
+      await generate(provider, JSON.parse(JSON.stringify(next)) as ModelRequest);
+      await provider.generate(`${model}-other`, next, quiet());
+      await generate(provider, next);
+      const carriesThought = server.seen.map(({ body }) => JSON.stringify(body).includes('"thought"'));
+      expect(carriesThought).toEqual([false, true, false, true, false]);
+    },
+  );
+
+  test("429 without Retry-After is rate_limited and backs off", async () => {
+    const { provider } = await scripted(target, () => ({ error: { status: 429, message: "slow down" } }));
+    expect(await failure(generate(provider))).toMatchObject({ code: "rate_limited", retry: "backoff" });
   });
 
   test("429 with Retry-After is rate_limited and names the wait", async () => {
@@ -229,12 +296,13 @@ describe.each(targets)("$protocol", (target) => {
   );
 
   test("a request longer than the context is context_length and not tried again", async () => {
-    const message =
-      target.protocol === "anthropic"
-        ? "prompt is too long: 1200000 tokens > 1000000 maximum"
-        : "This model's maximum context length is 8192 tokens.";
-    const { provider } = await scripted(target, () => ({ error: { status: 400, message } }));
-    expect(await failure(generate(provider))).toMatchObject({ code: "context_length", retry: "never" });
+    for (const message of [
+      "prompt is too long: 1200000 tokens > 1000000 maximum",
+      "This model's maximum context length is 8192 tokens.",
+    ]) {
+      const { provider } = await scripted(target, () => ({ error: { status: 400, message } }));
+      expect(await failure(generate(provider))).toMatchObject({ code: "context_length", retry: "never" });
+    }
   });
 
   test("no server is model_unavailable, and the message says where", async () => {
@@ -247,6 +315,11 @@ describe.each(targets)("$protocol", (target) => {
 
   test("an answer that breaks off is model_unavailable, however much of it came", async () => {
     const { provider } = await scripted(target, () => ({ text: "half of", after: "break" }));
+    expect(await failure(generate(provider))).toMatchObject({ code: "model_unavailable", retry: "backoff" });
+  });
+
+  test("an answer that is no JSON is model_unavailable", async () => {
+    const { provider } = await scripted(target, () => ({ text: "half of", after: "garbage" }));
     expect(await failure(generate(provider))).toMatchObject({ code: "model_unavailable", retry: "backoff" });
   });
 
@@ -284,12 +357,62 @@ describe.each(targets)("$protocol", (target) => {
     expect(error.cause).toBeUndefined();
   });
 
-  test("strict goes only to tools whose schema allows it", async () => {
-    const { provider, server } = await scripted(target, () => ({ text: "ok" }));
-    await generate(provider, { ...request, tools });
-    const sent = JSON.stringify(server.seen[0]?.body["tools"]);
-    // A compatible server may not know the word.
-    expect(sent.match(/"strict":true/g)?.length ?? 0).toBe(target.protocol === "chat" ? 0 : 1);
+  describe.skipIf(!capabilities.embeddings)("embeddings", () => {
+    test("texts become vectors in their order, in requests of 128, with the tokens of all", async () => {
+      const { provider } = await scripted(target, () => "hang", {}, { dimensions: 3 });
+      const texts = Array.from({ length: 300 }, (_, at) => "x".repeat(at % 50));
+      const { vectors, inputTokens } = await provider.embed!("embedder", { texts, dimensions: 3 }, quiet().signal);
+      // An empty text is sent as a space.
+      expect(vectors).toEqual(texts.map((text) => Array(3).fill(text.length || 1)));
+      expect(inputTokens).toBe(texts.reduce((sum, text) => sum + Math.ceil((text.length || 1) / 4), 0));
+    });
+
+    test("vectors of another length are config, and the error says what came", async () => {
+      const { provider } = await scripted(target, () => "hang", {}, { dimensions: 3 });
+      const error = await failure(provider.embed!("embedder", { texts: ["a"], dimensions: 4 }, quiet().signal));
+      expect(error).toMatchObject({ code: "config", retry: "never" });
+      expect(error.message).toMatch(/1 vectors of 3 dimensions for 1 texts, expected 4/);
+    });
+
+    test("what fails is read as for answers", async () => {
+      const sideError = { status: 429, message: "slow down", headers: { "retry-after": "2" } };
+      const { provider } = await scripted(target, () => "hang", {}, { sideError });
+      const call = provider.embed!("embedder", { texts: ["a"], dimensions: 4 }, quiet().signal);
+      expect(await failure(call)).toMatchObject({ code: "rate_limited", retry: { afterMs: 2000 } });
+    });
+  });
+
+  describe.skipIf(!capabilities.transcription)("transcription", () => {
+    const audio = new Uint8Array(2500);
+
+    test("audio goes out under a name of its type, and tokens or seconds are told", async () => {
+      const { provider } = await scripted(target, () => "hang");
+      const asked = { audio, mediaType: "audio/webm;codecs=opus", language: "de" };
+      expect(await provider.transcribe!("ears", asked, quiet().signal)).toEqual({
+        text: "ears audio.webm audio/webm 2500 de",
+        seconds: null,
+        inputTokens: 25,
+        outputTokens: 5,
+      });
+      const timed = await scripted(target, () => "hang", {}, { billedBy: "duration" });
+      expect(
+        await timed.provider.transcribe!("ears", { audio, mediaType: "audio/mpeg" }, quiet().signal),
+      ).toMatchObject({ text: "ears audio.mp3 audio/mpeg 2500 any", seconds: 2.5, inputTokens: 0 });
+    });
+
+    test("audio over 25 MB, or of an unknown type, is not sent", async () => {
+      const { provider } = await scripted(target, () => "hang", {}, { sideError: { status: 418, message: "sent" } });
+      const large = new Uint8Array(25 * 1024 * 1024 + 1);
+      const transcribe = (sent: Uint8Array, mediaType: string) =>
+        failure(provider.transcribe!("ears", { audio: sent, mediaType }, quiet().signal));
+      expect(await transcribe(large, "audio/mpeg")).toMatchObject({ code: "too_large", retry: "never" });
+      expect(await transcribe(audio, "audio/midi")).toMatchObject({ code: "unsupported", retry: "never" });
+    });
+  });
+
+  test.skipIf(!target.create(connectionTo(target, nowhere)).listModels)("it lists what its server serves", async () => {
+    const { provider } = await scripted(target, () => "hang", {}, { models: ["first", "second"] });
+    expect(await provider.listModels!(quiet().signal)).toEqual(["first", "second"]);
   });
 
   describe("against aimock", () => {
@@ -298,11 +421,9 @@ describe.each(targets)("$protocol", (target) => {
       set(mock);
       await mock.start();
       cleanups.push(() => mock.stop());
-      return target.create({
-        name: target.protocol === "anthropic" ? "anthropic" : "openai",
-        apiKey: key,
-        baseURL: target.protocol === "anthropic" ? mock.url : `${mock.url}/v1`,
-      });
+      const provider = target.create(connectionTo(target, { openAi: `${mock.url}/v1`, anthropic: mock.url }));
+      cleanups.push(async () => provider.close?.());
+      return provider;
     }
     const anything = { predicate: () => true };
 
@@ -319,7 +440,7 @@ describe.each(targets)("$protocol", (target) => {
       expect(deltas.join("")).toBe("Hello there.");
     });
 
-    test("reasoning, calls of tools and their results", async () => {
+    test.skipIf(capabilities.flattened)("reasoning, calls of tools and their results", async () => {
       const provider = await mocked((mock) => {
         mock.on({ hasToolResult: true }, { content: "done" });
         mock.on(
@@ -346,6 +467,18 @@ describe.each(targets)("$protocol", (target) => {
         messages: [...asked.messages, first.message, { role: "tool", results }],
       });
       expect(second.message.text).toBe("done");
+    });
+
+    test.skipIf(!capabilities.embeddings)("embeddings", async () => {
+      const provider = await mocked((mock) => mock.onEmbedding("a text", { embedding: [0.5, 0.25] }));
+      const answer = await provider.embed!("embedder", { texts: ["a text"], dimensions: 2 }, quiet().signal);
+      expect(answer.vectors).toEqual([[0.5, 0.25]]);
+    });
+
+    test.skipIf(!capabilities.transcription)("transcription", async () => {
+      const provider = await mocked((mock) => mock.onTranscription({ transcription: { text: "Said." } }));
+      const asked = { audio: new Uint8Array(10), mediaType: "audio/wav" };
+      expect(await provider.transcribe!("whisper-1", asked, quiet().signal)).toMatchObject({ text: "Said." });
     });
 
     test("429 and 500", async () => {

@@ -4,6 +4,8 @@ import type { Message, ModelRequest } from "../../domain/model.ts";
 import { outputSpecs } from "../../domain/plan.ts";
 import { createAnthropic } from "./anthropic.ts";
 import { createOpenAiChat } from "./openai/chat.ts";
+import { openAiKind } from "./openai/kind.ts";
+import { flavorOf } from "./openai/quirks.ts";
 import { createOpenAiResponses } from "./openai/responses.ts";
 import type { Provider } from "../provider.ts";
 import { startScriptedServer, type ScriptedServer } from "../testing/scripted-server.ts";
@@ -104,6 +106,93 @@ test("Chat Completions of a compatible server", async () => {
   const result = { role: "tool", tool_call_id: "call_1", content: "Error: no files" };
   expect((second!["messages"] as unknown[]).slice(2)).toEqual([{ ...assistant, reasoning_content: "thought" }, result]);
   expect((plain!["messages"] as unknown[]).slice(2)).toEqual([assistant, result]);
+});
+
+/** Who says it, what it is told by these parameters, and where it finds its key. */
+const told = { effort: "low", temperature: 0.5, maxOutputTokens: 40, serviceTier: "priority" } as const;
+const bearer = { authorization: "Bearer key-1" };
+test.each([
+  [
+    { flavor: "openai", api: "chat" },
+    { max_completion_tokens: 40, store: false, reasoning_effort: "low", service_tier: "priority" },
+    { strict: true, headers: bearer },
+  ],
+  [
+    { flavor: "azure", api_version: "2024-10-21" },
+    { max_completion_tokens: 40, reasoning_effort: "low" },
+    { strict: true, headers: { "api-key": "key-1" }, query: "?api-version=2024-10-21" },
+  ],
+  [{ flavor: "openrouter" }, { max_tokens: 40, reasoning: { effort: "low" } }, { strict: true, headers: bearer }],
+  [{ flavor: "ollama" }, { max_tokens: 40, reasoning_effort: "low" }, { headers: bearer }],
+  [{ flavor: "vllm" }, { max_completion_tokens: 40, reasoning_effort: "low" }, { headers: bearer }],
+  [{ flavor: "lmstudio" }, { max_tokens: 40 }, { headers: bearer }],
+  [{ flavor: "llamacpp" }, { max_tokens: 40 }, { headers: bearer }],
+  [{}, { max_tokens: 40 }, { headers: bearer }],
+  [{ structured: "json_object" }, { max_tokens: 40, response_format: { type: "json_object" } }, { headers: bearer }],
+  [{ structured: "prompted" }, { max_tokens: 40, response_format: undefined }, { headers: bearer }],
+] as const)("Chat Completions of %j", async (options, body, wire) => {
+  server = await startScriptedServer(() => ({ text: "ok" }));
+  const provider = openAiKind.create({ name: "p", apiKey: "key-1", baseURL: server.openAiBaseUrl, options });
+  await provider.generate("m", request, { signal: new AbortController().signal, params: told });
+  const seen = server.seen[0]!;
+  const { model, messages, tools, ...rest } = seen.body as Record<string, unknown>;
+  expect([model, messages]).toEqual(["m", [expect.objectContaining({ role: "system" }), expect.anything()]]);
+  const response_format = {
+    type: "json_schema",
+    json_schema: { name: "verdict", schema: outputSpecs.verdict.schema, strict: true },
+  };
+  const streamed = { stream: true, stream_options: { include_usage: true } };
+  expect(rest).toEqual({ ...streamed, response_format, temperature: 0.5, ...body });
+  expect(tools).toMatchObject([{ function: { name: "list_files" } }]);
+  const { strict, headers, query = "" }: { strict?: boolean; headers: object; query?: string } = wire;
+  expect((tools as { function: { strict?: boolean } }[])[0]!.function.strict).toBe(strict);
+  const { authorization, "api-key": apiKey } = seen.headers;
+  expect({ ...(authorization && { authorization }), ...(apiKey && { "api-key": apiKey }) }).toEqual(headers);
+  expect(seen.url).toBe(`/v1/chat/completions${query}`);
+});
+
+test("thoughts go back under the name by which the flavour knows them", async () => {
+  const [, second] = await converse(
+    ({ openAiBaseUrl }) =>
+      openAiKind.create({ name: "openai", baseURL: openAiBaseUrl, options: { flavor: "openrouter" } }),
+    "vendor/model",
+  );
+  expect((second!["messages"] as object[])[2]).toMatchObject({ reasoning: "thought" });
+});
+
+test.each([
+  [undefined, "openai"],
+  ["https://eu.api.openai.com/v1", "openai"],
+  ["https://openrouter.ai/api/v1", "openrouter"],
+  ["https://mine.openai.azure.com/openai/v1", "azure"],
+  ["http://gpu:11434/v1", "ollama"],
+  ["http://localhost:1234/v1", "lmstudio"],
+  ["http://localhost:8000/v1", "compatible"],
+  ["https://openrouter.ai.evil.example/v1", "compatible"],
+])("%s is of the flavour %s", (baseURL, flavor) => {
+  expect(flavorOf(baseURL)).toBe(flavor);
+});
+
+test("Responses and Messages are told the parameters that they know", async () => {
+  server = await startScriptedServer(() => ({ text: "ok" }));
+  const options = { signal: new AbortController().signal, params: told };
+  const openAi = createOpenAiResponses({ name: "openai", baseURL: server.openAiBaseUrl });
+  await openAi.generate("gpt-6.1-sol", request, options);
+  expect(server.seen[0]!.body).toMatchObject({
+    max_output_tokens: 40,
+    reasoning: { effort: "low" },
+    temperature: 0.5,
+    service_tier: "priority",
+  });
+  const anthropic = createAnthropic({ name: "anthropic", baseURL: server.anthropicBaseUrl });
+  await anthropic.generate("claude-opus-5-5", request, options);
+  const { body } = server.seen[1]!;
+  expect(body).toMatchObject({ max_tokens: 40, output_config: { effort: "low", format: { type: "json_schema" } } });
+  expect(Object.keys(body)).not.toEqual(expect.arrayContaining(["temperature"]));
+  expect(Object.keys(body)).not.toEqual(expect.arrayContaining(["service_tier"]));
+  const quick = { ...options, params: { effort: "none", serviceTier: "standard_only" } } as const;
+  await anthropic.generate("claude-opus-5-5", request, quick);
+  expect(server.seen[2]!.body).toMatchObject({ thinking: { type: "disabled" }, service_tier: "standard_only" });
 });
 
 test("Messages", async () => {

@@ -18,7 +18,7 @@ import { responsesDialect } from "./dialect-responses.ts";
 import { sideAnswers, type EmbeddingsRequest, type SideOptions } from "./side-answers.ts";
 import type { Dialect, Frame, Script, ScriptedAnswer, Seen, SpokenAnswer } from "./wire.ts";
 
-export type { Protocol, Script, Scripted, Seen } from "./wire.ts";
+export type { Script, Scripted, Seen } from "./wire.ts";
 
 const dialects: readonly Dialect[] = [responsesDialect, chatDialect, anthropicDialect];
 
@@ -123,6 +123,7 @@ function stream(response: ServerResponse, dialect: Dialect, scripted: ScriptedAn
   if (scripted.after === "hang") return;
   // Destroyed only after what was said has left, so that the client sees the break in the middle.
   if (scripted.after === "break") return void response.write(": breaking\n\n", () => response.destroy());
+  if (scripted.after === "garbage") return void response.end('data: {"id": "r1", "choices": [{\n\n');
   for (const frame of tail) response.write(render(frame));
   response.end();
 }

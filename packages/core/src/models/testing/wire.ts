@@ -44,8 +44,8 @@ export interface ScriptedAnswer {
   /** By default what follows from the rest. */
   readonly stop?: StopReason;
   readonly usage?: ScriptedUsage;
-  /** After the text and before the end: stay silent, or cut the connection. */
-  readonly after?: "hang" | "break";
+  /** After the text and before the end: stay silent, cut the connection, or end with an event that is no JSON. */
+  readonly after?: "hang" | "break" | "garbage";
 }
 
 export interface ScriptedUsage extends Usage {
