@@ -1,24 +1,24 @@
 /**
  * GitHub Copilot, by its official SDK. What the SDK starts is an agent; here it is made to answer once: a new session for
  * each call, tools that it may only declare, one request (`copilot/runtime.ts`). A conversation goes out as one prompt
- * (`copilot/prompt.ts`). Not supported by the runtime, and left out: temperature, service tier, the effort `none`, and the limit on the length
- * of an answer, for which the model's own holds.
+ * (`copilot/prompt.ts`). Left out, since the runtime does not know them: temperature, service tier, the effort `none`, and
+ * the limit on an answer's length, for which the model's own holds.
  *
  * With a base URL it serves a model of one's own, as the SDK's "bring your own key" does, and needs nothing of GitHub.
  */
 import type { CopilotSession, SessionConfig } from "@github/copilot-sdk";
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { OuterloopError } from "../../domain/errors.ts";
+import { OuterloopError, messageOf } from "../../domain/errors.ts";
 import type { ModelCallOptions, ModelRequest } from "../../domain/model.ts";
 import type { Capabilities, Provider, ProviderKind } from "../provider.ts";
 import { toPrompt, toSystem, toToolName } from "./copilot/prompt.ts";
 import { loadCopilotSdk, startRuntime, type CopilotSdk, type Runtime } from "./copilot/runtime.ts";
 import { createTurnReader } from "./copilot/turn.ts";
 import { contextOf, timeoutsOf, type Connection } from "./shared/connection.ts";
-import { liveCall } from "./shared/live-call.ts";
+import { endedEarly, liveCall } from "./shared/live-call.ts";
 import { withPromptedSchema } from "./shared/prompted-schema.ts";
-import { faultError, type FaultContext } from "./shared/provider-error.ts";
+import { faultError, type Fault, type FaultContext } from "./shared/provider-error.ts";
 
 const capabilities: Capabilities = {
   tools: true,
@@ -49,6 +49,12 @@ export function createCopilot(connection: Connection, load: () => Promise<Copilo
     starting.catch(() => (starting = undefined));
     return starting;
   };
+  /** A runtime that died is started anew by the next call. */
+  const forgetDead = (thrown: unknown) => {
+    if (!/connection (is|got) (closed|disposed)/i.test(messageOf(thrown))) return;
+    starting?.then((dead) => dead.close()).catch(() => undefined);
+    starting = undefined;
+  };
   return {
     name: connection.name,
     capabilities: () => capabilities,
@@ -58,17 +64,20 @@ export function createCopilot(connection: Connection, load: () => Promise<Copilo
         const { client, watch } = await orAborted(runtime(), live.signal);
         const sessionId = randomUUID();
         const watched = watch(sessionId);
-        const reader = createTurnReader(live, context);
+        const toError = (fault: Fault) =>
+          connection.baseURL ? faultError(fault, context) : copilotError(fault, context);
+        const reader = createTurnReader(live, toError, () => endedEarly(context));
         const sent = withPromptedSchema(request);
         const config = toSession(sessionId, model, sent, options, connection);
         const creating = client.createSession({ ...config, onEvent: reader.on });
         try {
           const session = await orAborted(creating, live.signal);
           await orAborted(session.send({ prompt: toPrompt(sent.messages) }), live.signal);
-          const failed = watched.failed.then((fault) =>
-            Promise.reject(connection.baseURL ? faultError(fault, context) : faultOf(fault, context)),
-          );
+          const failed = watched.failed.then((fault) => Promise.reject(toError(fault)));
           return await orAborted(Promise.race([reader.response, failed]), live.signal);
+        } catch (thrown) {
+          forgetDead(thrown);
+          throw thrown;
         } finally {
           // Neither awaited nor able to fail the call; the runtime's end ends what this leaves.
           creating
@@ -114,7 +123,7 @@ function refusedToken({ where }: FaultContext): OuterloopError {
   );
 }
 
-function faultOf(fault: Parameters<typeof faultError>[0], context: FaultContext): OuterloopError {
+function copilotError(fault: Fault, context: FaultContext): OuterloopError {
   if (fault.status === 401) return refusedToken(context);
   if (fault.status === 403)
     return new OuterloopError(

@@ -1,9 +1,10 @@
 /** One turn of a session, read from its events. */
 import type { SessionEvent, SessionEventPayload } from "@github/copilot-sdk";
+import type { OuterloopError } from "../../../domain/errors.ts";
 import type { StopReason, ToolCall, Usage } from "../../../domain/model.ts";
 import type { ProviderResponse } from "../../provider.ts";
-import { endedEarly, type LiveCall } from "../shared/live-call.ts";
-import { faultError, type Fault, type FaultContext } from "../shared/provider-error.ts";
+import type { LiveCall } from "../shared/live-call.ts";
+import type { Fault } from "../shared/provider-error.ts";
 import { readToolArgs } from "../shared/tool-args.ts";
 import { fromToolName } from "./prompt.ts";
 
@@ -22,8 +23,14 @@ export interface TurnReader {
   readonly response: Promise<ProviderResponse>;
 }
 
-export function createTurnReader(live: LiveCall, context: FaultContext): TurnReader {
+export function createTurnReader(
+  live: LiveCall,
+  toError: (fault: Fault) => OuterloopError,
+  brokeOff: () => OuterloopError,
+): TurnReader {
   const turn = Promise.withResolvers<ProviderResponse>();
+  // A call that was stopped awaits it no more, while the runtime still ends the turn.
+  turn.promise.catch(() => undefined);
   const calls = new Map<string, CallText>();
   let text = "";
   let usage: UsageData | undefined;
@@ -65,12 +72,13 @@ export function createTurnReader(live: LiveCall, context: FaultContext): TurnRea
           return settle();
         // One with a status is told by the request's own answer, which also says when to try again.
         case "model.call_failure":
-          if (event.data.statusCode === undefined) turn.reject(lost(event.data.errorMessage, context));
+          if (event.data.statusCode === undefined)
+            turn.reject(toError({ kind: "", message: event.data.errorMessage ?? "the answer broke off" }));
           return;
         case "session.error":
-          return turn.reject(faultError(faultOf(event.data), context));
+          return turn.reject(toError(faultOf(event.data)));
         case "session.idle":
-          return turn.reject(endedEarly(context));
+          return turn.reject(brokeOff());
         default:
           // The runtime tells much of itself, and none of that is the model's.
           return;
@@ -82,10 +90,6 @@ export function createTurnReader(live: LiveCall, context: FaultContext): TurnRea
 /** A call without arguments streams nothing of itself. */
 function noteCall(asked: PermissionData["permissionRequest"], callOf: (id: string, name: string) => CallText): void {
   if (asked.kind === "custom-tool" && asked.toolCallId) callOf(asked.toolCallId, asked.toolName);
-}
-
-function lost(said: string | undefined, context: FaultContext) {
-  return faultError({ kind: "", message: said ?? "the answer broke off" }, context);
 }
 
 /** Meanings of the runtime's `errorType` that no status tells. */
