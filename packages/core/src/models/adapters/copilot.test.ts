@@ -8,6 +8,9 @@ import { startScriptedServer, type ScriptedServer } from "../testing/scripted-se
 import { copilotKind, createCopilot } from "./copilot.ts";
 import { toPrompt } from "./copilot/prompt.ts";
 import { loadCopilotSdk } from "./copilot/runtime.ts";
+import { copilotError } from "./copilot/token.ts";
+import { createTurnReader } from "./copilot/turn.ts";
+import { endedEarly } from "./shared/live-call.ts";
 
 const request: ModelRequest = {
   stage: "execute",
@@ -36,6 +39,27 @@ test("without a token, and with one of a kind that Copilot does not take, it is 
   expect(() => copilotKind.create({ name: "copilot" })).toThrow(/there is no token; set COPILOT_GITHUB_TOKEN/);
   expect(() => copilotKind.create({ name: "copilot", apiKey: "ghp_0123456789abcdef" })).toThrow(/classic/);
   expect(() => copilotKind.create({ name: "copilot", apiKey: "github_pat_0123456789abcdef" })).not.toThrow();
+});
+
+test.each([
+  [{ statusCode: 401, errorType: "query", message: "bad" }, "config", /did not accept the token/],
+  [{ errorType: "authentication", message: "bad" }, "config", /did not accept the token/],
+  [{ errorType: "query", message: "No GitHub OAuth token or key provided" }, "config", /did not accept the token/],
+  [{ errorType: "authorization", message: "no seat" }, "config", /has no Copilot/],
+  [{ errorType: "quota", errorCode: "quota_exceeded", message: "used up" }, "config", /no quota left/],
+  [{ errorType: "rate_limit", errorCode: "rate_limited", message: "slow down" }, "rate_limited", /slow down/],
+  [{ errorType: "context_limit", message: "too much" }, "context_length", /longer than the model's context/],
+  [{ errorType: "query", message: "the runtime failed" }, "model_unavailable", /the runtime failed/],
+] as const)("an error of the runtime, %j, is %s", async (data, code, said) => {
+  const context = { where: "copilot/m", secrets: [] };
+  const live = { signal: quiet().signal, beat() {}, token() {} };
+  const reader = createTurnReader(
+    live,
+    (fault) => copilotError(fault, context),
+    () => endedEarly(context),
+  );
+  reader.on({ type: "session.error", data, id: "e", parentId: null, timestamp: "" } as Parameters<typeof reader.on>[0]);
+  await expect(reader.response).rejects.toMatchObject({ code, message: expect.stringMatching(said) });
 });
 
 test("where the package is missing, a call says what to install, and a later one finds it", async () => {

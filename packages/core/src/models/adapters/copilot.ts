@@ -9,16 +9,17 @@
 import type { CopilotSession, SessionConfig } from "@github/copilot-sdk";
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { OuterloopError, messageOf } from "../../domain/errors.ts";
+import { messageOf } from "../../domain/errors.ts";
 import type { ModelCallOptions, ModelRequest } from "../../domain/model.ts";
 import type { Capabilities, Provider, ProviderKind } from "../provider.ts";
 import { toPrompt, toSystem, toToolName } from "./copilot/prompt.ts";
 import { loadCopilotSdk, startRuntime, type CopilotSdk, type Runtime } from "./copilot/runtime.ts";
+import { copilotError, refusedToken, requireToken } from "./copilot/token.ts";
 import { createTurnReader } from "./copilot/turn.ts";
 import { contextOf, timeoutsOf, type Connection } from "./shared/connection.ts";
 import { endedEarly, liveCall } from "./shared/live-call.ts";
 import { withPromptedSchema } from "./shared/prompted-schema.ts";
-import { faultError, type Fault, type FaultContext } from "./shared/provider-error.ts";
+import { faultError, type Fault } from "./shared/provider-error.ts";
 
 const capabilities: Capabilities = {
   tools: true,
@@ -44,9 +45,11 @@ export function createCopilot(connection: Connection, load: () => Promise<Copilo
   requireToken(connection);
   let starting: Promise<Runtime> | undefined;
   const runtime = () => {
-    starting ??= load().then((sdk) => startRuntime(sdk, connection));
-    // A start that failed is tried again by the next call.
-    starting.catch(() => (starting = undefined));
+    if (!starting) {
+      starting = load().then((sdk) => startRuntime(sdk, connection));
+      // A start that failed is tried again by the next call.
+      starting.catch(() => (starting = undefined));
+    }
     return starting;
   };
   /** A runtime that died is started anew by the next call. */
@@ -105,32 +108,6 @@ export function createCopilot(connection: Connection, load: () => Promise<Copilo
       await started?.close();
     },
   };
-}
-
-function requireToken({ apiKey, baseURL }: Connection): void {
-  if (baseURL) return;
-  const how =
-    'set COPILOT_GITHUB_TOKEN to a fine-grained personal access token with the permission "Copilot Requests", or to a gho_ or ghu_ token of an account with Copilot';
-  if (!apiKey) throw new OuterloopError("config", `copilot: there is no token; ${how}`);
-  if (apiKey.startsWith("ghp_"))
-    throw new OuterloopError("config", `copilot: classic personal access tokens (ghp_) are not accepted; ${how}`);
-}
-
-function refusedToken({ where }: FaultContext): OuterloopError {
-  return new OuterloopError(
-    "config",
-    `${where}: GitHub did not accept the token; check that it has not expired, and that it has the permission "Copilot Requests"`,
-  );
-}
-
-function copilotError(fault: Fault, context: FaultContext): OuterloopError {
-  if (fault.status === 401) return refusedToken(context);
-  if (fault.status === 403)
-    return new OuterloopError(
-      "config",
-      `${context.where}: the account of the token has no Copilot, or its organisation does not allow this model (403)`,
-    );
-  return faultError(fault, context);
 }
 
 function toSession(
