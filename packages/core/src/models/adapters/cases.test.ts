@@ -1,59 +1,13 @@
 /** One case suite for every provider, through the real SDKs. What aimock can express runs against it too. */
-import { LLMock } from "@copilotkit/aimock";
-import { afterEach, describe, expect, test } from "vitest";
-import type { OuterloopError } from "../../domain/errors.ts";
+import { describe, expect, test } from "vitest";
 import type { JsonObject } from "../../domain/json.ts";
-import type { Message, ModelCallOptions, ModelRequest } from "../../domain/model.ts";
+import type { Message, ModelRequest } from "../../domain/model.ts";
 import { outputSpecs, verdictSchema } from "../../domain/plan.ts";
-import { createOfflineProvider } from "../offline/provider.ts";
-import type { Provider, ProviderKind } from "../provider.ts";
+import type { Provider } from "../provider.ts";
 import { readStructured, repairRequest } from "../structured.ts";
-import { startScriptedServer, type ScriptedServer, type ScriptedServerOptions } from "../testing/scripted-server.ts";
-import type { Protocol, Script } from "../testing/wire.ts";
-import { anthropicKind } from "./anthropic.ts";
-import { copilotKind } from "./copilot.ts";
-import { openAiKind } from "./openai/kind.ts";
-import type { Connection } from "./shared/connection.ts";
+import { abilitiesOf, failure, key, mocked, quiet, request, scripted, targets } from "../testing/targets.ts";
 import { promptedOutput } from "./shared/prompted-schema.ts";
 
-interface Target {
-  readonly title: string;
-  /** What its server is to speak; absent where it has none, and only the first cases apply. */
-  readonly speaks?: Protocol;
-  readonly model: string;
-  readonly create: (connection: Connection) => Provider;
-}
-
-/** Options make the flavours whose wire differs. */
-function served(kind: ProviderKind, speaks: Protocol, model: string, options: Connection["options"] = {}): Target {
-  const title = [kind.name, ...Object.values(options)].join(" ");
-  return { title, speaks, model, create: (connection) => kind.create({ ...connection, options }) };
-}
-
-/** Every provider, a line each. What one cannot do is left out by its capabilities. */
-const targets: readonly Target[] = [
-  served(openAiKind, "responses", "gpt-6.1-sol", { api: "responses" }),
-  served(openAiKind, "chat", "gpt-6.1-sol", { flavor: "openai", api: "chat" }),
-  served(openAiKind, "chat", "gpt-6.1-sol", { flavor: "azure" }),
-  served(openAiKind, "chat", "vendor/model", { flavor: "openrouter" }),
-  served(openAiKind, "chat", "qwen3:8b", { flavor: "ollama" }),
-  served(openAiKind, "chat", "local-model", { flavor: "vllm" }),
-  served(openAiKind, "chat", "local-model", { flavor: "compatible" }),
-  served(openAiKind, "chat", "local-model", { structured: "json_object" }),
-  served(openAiKind, "chat", "local-model", { structured: "prompted" }),
-  served(anthropicKind, "anthropic", "claude-opus-5-5"),
-  served(copilotKind, "chat", "gpt-6.1-sol"),
-  { title: "offline", model: "rules", create: createOfflineProvider },
-];
-
-const key = "sk-test-0123456789abcdef";
-const request: ModelRequest = {
-  stage: "execute",
-  system: "You answer.",
-  messages: [{ role: "user", parts: ["first part", "second part"] }],
-  tools: [],
-  maxOutputTokens: 1000,
-};
 const pathSchema = {
   type: "object",
   properties: { path: { type: "string" } },
@@ -65,34 +19,6 @@ const tools = [
   { name: "read_file", description: "reads", parameters: pathSchema },
   { name: "search_files", description: "searches", parameters: looseSchema },
 ];
-const quiet = (): ModelCallOptions => ({ signal: new AbortController().signal });
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0)) await cleanup();
-});
-
-function connectionTo(target: Target, url: { readonly openAi: string; readonly anthropic: string }): Connection {
-  return { name: "tested", apiKey: key, baseURL: target.speaks === "anthropic" ? url.anthropic : url.openAi };
-}
-
-/** A server that nobody listens on any more serves to ask a provider what it can. */
-const nowhere = { openAi: "http://127.0.0.1:9/v1", anthropic: "http://127.0.0.1:9" };
-
-async function scripted(
-  target: Target,
-  script: Script,
-  connection: Partial<Connection> = {},
-  options: ScriptedServerOptions = {},
-): Promise<{ provider: Provider; server: ScriptedServer }> {
-  const server = await startScriptedServer(script, options);
-  cleanups.push(() => server.close());
-  const url = { openAi: server.openAiBaseUrl, anthropic: server.anthropicBaseUrl };
-  const provider = target.create({ ...connectionTo(target, url), ...connection });
-  cleanups.push(async () => provider.close?.());
-  return { provider, server };
-}
-
 /** Of a request in any of the protocols. */
 function systemOf(body: JsonObject): string {
   const [first] = (body["messages"] ?? []) as readonly { readonly role?: string; readonly content?: unknown }[];
@@ -100,18 +26,9 @@ function systemOf(body: JsonObject): string {
   return typeof system === "string" ? system : JSON.stringify(system);
 }
 
-/** The error a call ends with; a call that succeeds fails the test. */
-async function failure(call: Promise<unknown>): Promise<OuterloopError> {
-  return call.then(
-    () => expect.unreachable("the call succeeded"),
-    (error: unknown) => error as OuterloopError,
-  );
-}
-
 describe.each(targets)("$title", (target) => {
   const { model } = target;
-  const provider = target.create(connectionTo(target, nowhere));
-  const capabilities = provider.capabilities(model);
+  const { provider, capabilities } = abilitiesOf(target);
 
   test("it offers the calls that its capabilities name, and no others", () => {
     expect([provider.embed !== undefined, provider.transcribe !== undefined]).toEqual([
@@ -128,7 +45,7 @@ describe.each(targets)("$title", (target) => {
 
 describe.each(targets.filter(({ speaks }) => speaks))("$title", (target) => {
   const { model } = target;
-  const capabilities = target.create(connectionTo(target, nowhere)).capabilities(model);
+  const { capabilities } = abilitiesOf(target);
   const generate = (provider: Provider, asked: ModelRequest = request, options = quiet()) =>
     provider.generate(model, asked, options);
 
@@ -357,79 +274,12 @@ describe.each(targets.filter(({ speaks }) => speaks))("$title", (target) => {
     expect(error.cause).toBeUndefined();
   });
 
-  describe.skipIf(!capabilities.embeddings)("embeddings", () => {
-    test("texts become vectors in their order, in requests of 128, with the tokens of all", async () => {
-      const { provider } = await scripted(target, () => "hang", {}, { dimensions: 3 });
-      const texts = Array.from({ length: 300 }, (_, at) => "x".repeat(at % 50));
-      const { vectors, inputTokens } = await provider.embed!("embedder", { texts, dimensions: 3 }, quiet().signal);
-      // An empty text is sent as a space.
-      expect(vectors).toEqual(texts.map((text) => Array(3).fill(text.length || 1)));
-      expect(inputTokens).toBe(texts.reduce((sum, text) => sum + Math.ceil((text.length || 1) / 4), 0));
-    });
-
-    test("vectors of another length are config, and the error says what came", async () => {
-      const { provider } = await scripted(target, () => "hang", {}, { dimensions: 3 });
-      const error = await failure(provider.embed!("embedder", { texts: ["a"], dimensions: 4 }, quiet().signal));
-      expect(error).toMatchObject({ code: "config", retry: "never" });
-      expect(error.message).toMatch(/1 vectors of 3 dimensions for 1 texts, expected 4/);
-    });
-
-    test("what fails is read as for answers", async () => {
-      const sideError = { status: 429, message: "slow down", headers: { "retry-after": "2" } };
-      const { provider } = await scripted(target, () => "hang", {}, { sideError });
-      const call = provider.embed!("embedder", { texts: ["a"], dimensions: 4 }, quiet().signal);
-      expect(await failure(call)).toMatchObject({ code: "rate_limited", retry: { afterMs: 2000 } });
-    });
-  });
-
-  describe.skipIf(!capabilities.transcription)("transcription", () => {
-    const audio = new Uint8Array(2500);
-
-    test("audio goes out under a name of its type, and tokens or seconds are told", async () => {
-      const { provider } = await scripted(target, () => "hang");
-      const asked = { audio, mediaType: "audio/webm;codecs=opus", language: "de" };
-      expect(await provider.transcribe!("ears", asked, quiet().signal)).toEqual({
-        text: "ears audio.webm audio/webm 2500 de",
-        seconds: null,
-        inputTokens: 25,
-        outputTokens: 5,
-      });
-      const timed = await scripted(target, () => "hang", {}, { billedBy: "duration" });
-      expect(
-        await timed.provider.transcribe!("ears", { audio, mediaType: "audio/mpeg" }, quiet().signal),
-      ).toMatchObject({ text: "ears audio.mp3 audio/mpeg 2500 any", seconds: 2.5, inputTokens: 0 });
-    });
-
-    test("audio over 25 MB, or of an unknown type, is not sent", async () => {
-      const { provider } = await scripted(target, () => "hang", {}, { sideError: { status: 418, message: "sent" } });
-      const large = new Uint8Array(25 * 1024 * 1024 + 1);
-      const transcribe = (sent: Uint8Array, mediaType: string) =>
-        failure(provider.transcribe!("ears", { audio: sent, mediaType }, quiet().signal));
-      expect(await transcribe(large, "audio/mpeg")).toMatchObject({ code: "too_large", retry: "never" });
-      expect(await transcribe(audio, "audio/midi")).toMatchObject({ code: "unsupported", retry: "never" });
-    });
-  });
-
-  test.skipIf(!target.create(connectionTo(target, nowhere)).listModels)("it lists what its server serves", async () => {
-    const { provider } = await scripted(target, () => "hang", {}, { models: ["first", "second"] });
-    expect(await provider.listModels!(quiet().signal)).toEqual(["first", "second"]);
-  });
-
   describe("against aimock", () => {
-    async function mocked(set: (mock: LLMock) => void): Promise<Provider> {
-      const mock = new LLMock({ port: 0 });
-      set(mock);
-      await mock.start();
-      cleanups.push(() => mock.stop());
-      const provider = target.create(connectionTo(target, { openAi: `${mock.url}/v1`, anthropic: mock.url }));
-      cleanups.push(async () => provider.close?.());
-      return provider;
-    }
     const anything = { predicate: () => true };
 
     test("text with usage", async () => {
       const usage = { input_tokens: 12, output_tokens: 3, prompt_tokens: 12, completion_tokens: 3 };
-      const provider = await mocked((mock) => mock.on(anything, { content: "Hello there.", usage }));
+      const provider = await mocked(target, (mock) => mock.on(anything, { content: "Hello there.", usage }));
       const deltas: string[] = [];
       const answer = await generate(provider, request, { ...quiet(), onText: (delta) => deltas.push(delta) });
       expect(answer).toMatchObject({
@@ -441,7 +291,7 @@ describe.each(targets.filter(({ speaks }) => speaks))("$title", (target) => {
     });
 
     test.skipIf(capabilities.flattened)("reasoning, calls of tools and their results", async () => {
-      const provider = await mocked((mock) => {
+      const provider = await mocked(target, (mock) => {
         mock.on({ hasToolResult: true }, { content: "done" });
         mock.on(
           { toolName: "read_file" },
@@ -469,24 +319,12 @@ describe.each(targets.filter(({ speaks }) => speaks))("$title", (target) => {
       expect(second.message.text).toBe("done");
     });
 
-    test.skipIf(!capabilities.embeddings)("embeddings", async () => {
-      const provider = await mocked((mock) => mock.onEmbedding("a text", { embedding: [0.5, 0.25] }));
-      const answer = await provider.embed!("embedder", { texts: ["a text"], dimensions: 2 }, quiet().signal);
-      expect(answer.vectors).toEqual([[0.5, 0.25]]);
-    });
-
-    test.skipIf(!capabilities.transcription)("transcription", async () => {
-      const provider = await mocked((mock) => mock.onTranscription({ transcription: { text: "Said." } }));
-      const asked = { audio: new Uint8Array(10), mediaType: "audio/wav" };
-      expect(await provider.transcribe!("whisper-1", asked, quiet().signal)).toMatchObject({ text: "Said." });
-    });
-
     test("429 and 500", async () => {
-      const limited = await mocked((mock) =>
+      const limited = await mocked(target, (mock) =>
         mock.on(anything, { error: { message: "slow down", type: "rate_limit_error" }, status: 429, retryAfter: 3 }),
       );
       expect(await failure(generate(limited))).toMatchObject({ code: "rate_limited", retry: { afterMs: 3000 } });
-      const broken = await mocked((mock) =>
+      const broken = await mocked(target, (mock) =>
         mock.on(anything, { error: { message: "oops", type: "server_error" }, status: 500 }),
       );
       expect(await failure(generate(broken))).toMatchObject({ code: "model_unavailable", retry: "backoff" });
