@@ -16,6 +16,7 @@ import { assembleModels, modelVariables } from "./models/routing/assemble.ts";
 import type { ModelSettings } from "./models/routing/settings.ts";
 import { defaultEmbeddingLimits, type EmbeddingLimits } from "./memory/embedding-limits.ts";
 import { defaultMaxRecordingBytes } from "./store/recording.ts";
+import { secretsIn } from "./redaction.ts";
 import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-settings.ts";
 import { parseWebhookSources, type WebhookSource } from "./webhook-sources.ts";
 
@@ -153,6 +154,8 @@ export const settingNames: readonly string[] = [
 ];
 
 export interface Config {
+  /** Exact values that must not leave the process (`redaction.ts`). */
+  readonly secrets: readonly string[];
   readonly databaseUrl: string | null;
   /** Past a pooler that hands a connection on after each transaction, for what needs one of its own; null where there is none. */
   readonly databaseDirectUrl: string | null;
@@ -243,13 +246,13 @@ export function readConfig(
   env: Readonly<Record<string, string | undefined>> = process.env,
   cwd: string = process.cwd(),
 ): Config {
-  const secrets = readSecretFiles(env, cwd);
-  const parsed = schema.safeParse({ ...env, ...secrets });
+  const given: Readonly<Record<string, string | undefined>> = { ...env, ...readSecretFiles(env, cwd) };
+  const parsed = schema.safeParse(given);
   if (!parsed.success)
     throw badEnvironment(parsed.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message })));
   const values = parsed.data;
   // What providers read is theirs to name: their keys come from variables that settings name, too.
-  const modelEnv = { ...env, ...secrets };
+  const modelEnv = given;
   const configFile = findConfigFile(values.OUTERLOOP_CONFIG, values.OUTERLOOP_CWD ?? cwd);
   const sources = parseWebhookSources(values.OUTERLOOP_WEBHOOKS ?? "{}");
   if ("problems" in sources) throw badEnvironment(sources.problems);
@@ -263,6 +266,7 @@ export function readConfig(
       "REDIS_URL is set but DATABASE_URL is not: the queue would outlive the state it belongs to. Set DATABASE_URL to a PostgreSQL with pgvector, or unset REDIS_URL to run embedded.",
     );
   return {
+    secrets: secretNames.flatMap((name) => secretsIn(given[name]?.trim() ?? "")),
     databaseUrl: values.DATABASE_URL ?? null,
     databaseDirectUrl: values.DATABASE_DIRECT_URL ?? null,
     redis,

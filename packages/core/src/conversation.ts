@@ -26,7 +26,7 @@ export type Answered<Value> =
 export type AnswerSchema<Value> = z.ZodType<Value>;
 
 export interface ConversationParts<Value> {
-  readonly runtime: Pick<StageRuntime, "models" | "metrics" | "journalFormat">;
+  readonly runtime: Pick<StageRuntime, "models" | "metrics" | "texts" | "redactor" | "journalFormat">;
   readonly request: ModelRequest;
   readonly schema: AnswerSchema<Value>;
   readonly attempt: number;
@@ -80,6 +80,14 @@ export class Conversation<Value> {
       model: runtime.models.model,
       metrics: runtime.metrics,
       signal: lost,
+      redactor: runtime.redactor,
+      text: runtime.texts.of(this.#parts.caller.goalId, {
+        task: task?.key ?? null,
+        stage: request.stage,
+        attempt,
+        seq,
+        output: request.output?.name ?? null,
+      }),
       caller: { ...this.#parts.caller, priced: held().money },
       avoid: this.#avoid,
     });

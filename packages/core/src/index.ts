@@ -16,5 +16,6 @@ export { startStageRuntime, type StageParts, type StageRuntime } from "./stage-r
 export { createReadiness, isReady, type Readiness } from "./probes/readiness.ts";
 export { createProgress, type Progress } from "./probes/progress.ts";
 export { within } from "./probes/within.ts";
+export { createRedactor, type Redactor } from "./redaction.ts";
 export { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 export * from "./store/index.ts";

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { pino, type Logger as PinoLogger } from "pino";
 import { createLogTurns } from "./log-turns.ts";
+import { createRedactor, type Redactor } from "./redaction.ts";
 
 /** `flush`: for who is about to end the process in a way that runs nothing more. */
 export type Logger = Pick<PinoLogger, "debug" | "info" | "warn" | "error" | "child" | "flush">;
@@ -16,10 +17,24 @@ export function traceIdOf(goalId: string): string {
 
 const secretPaths = ["*.apiKey", "*.authorization", "*.password", "*.token"];
 
-/** @param destination stderr for a run in a terminal, where stdout is the story; stdout for a service */
-export function createLogger(service: string, level: string, destination: 1 | 2 = 1): Logger {
+/**
+ * @param destination stderr for a run in a terminal, where stdout is the story; stdout for a service
+ * @param redactor looks through every line, whatever field something stands in
+ */
+export function createLogger(
+  service: string,
+  level: string,
+  destination: 1 | 2 = 1,
+  redactor: Pick<Redactor, "line"> = createRedactor([]),
+): Logger {
   return pino(
-    { name: service, level, base: { service, pid: process.pid }, redact: { paths: secretPaths, censor: "[redacted]" } },
+    {
+      name: service,
+      level,
+      base: { service, pid: process.pid },
+      redact: { paths: secretPaths, censor: "[redacted]" },
+      hooks: { streamWrite: (line) => redactor.line(line) },
+    },
     createLogTurns(pino.destination({ fd: destination, sync: true })),
   );
 }

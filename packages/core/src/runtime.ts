@@ -22,6 +22,7 @@ import { openDatabase, type Database, type Db } from "./store/database.ts";
 import { createId } from "./store/ids.ts";
 import { ensurePartitions, requireApiRole } from "./store/migrate.ts";
 import { migrateAll, requireSchema } from "./whole-database.ts";
+import { createRedactor } from "./redaction.ts";
 import { startStageRuntime, type StageRuntime } from "./stage-runtime.ts";
 import { createStore } from "./store/store.ts";
 import { createVectorStore } from "./store/vector-store.ts";
@@ -65,7 +66,9 @@ const childConnections = 4;
 
 export async function openRuntime(config: Config, options: RuntimeOptions): Promise<Runtime> {
   const isChild = options.lease !== undefined;
-  const log = createLogger(options.service, config.logLevel ?? options.logLevel ?? "info", options.logTo ?? 1);
+  const redactor = createRedactor(config.secrets);
+  const logLevel = config.logLevel ?? options.logLevel ?? "info";
+  const log = createLogger(options.service, logLevel, options.logTo ?? 1, redactor);
   // A child's death is blamed on its work, so none is made to die.
   const armed = isChild ? null : config.failpoint;
   if (armed !== null) log.warn({ event: "failpoint_armed", ...armed });
@@ -116,7 +119,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     const bus = await openEventBus(
       database,
       (purpose) => queue.connectRedis(purpose),
-      { prefix: config.queuePrefix, listens: options.listens ?? false, recent: config.recentEvents },
+      { prefix: config.queuePrefix, listens: options.listens ?? false, recent: config.recentEvents, redactor },
       log,
     );
     closers.push(() => bus.close());
@@ -151,6 +154,7 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
       vectors: createVectorStore(db),
       queue,
       bus,
+      texts: bus.texts,
       models,
       metrics,
       createId,

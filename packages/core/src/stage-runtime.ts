@@ -17,9 +17,11 @@ import type { Metrics } from "./metrics.ts";
 import type { StageModels } from "./models/index.ts";
 import { addJobs, type QueueBackend } from "./queue/backend.ts";
 import { createProgress, type Progress } from "./probes/progress.ts";
+import { createRedactor, type Redactor } from "./redaction.ts";
 import { within } from "./probes/within.ts";
 import { startClaimWatch, type ClaimWatch } from "./queue/claim-watch.ts";
 import type { EventBus } from "./queue/event-bus.ts";
+import type { TextDeltas } from "./queue/text-deltas.ts";
 import type { Isolation, IsolationParts } from "./queue/isolation.ts";
 import { startReconciler } from "./queue/reconciler.ts";
 import { startTimekeeper } from "./queue/timekeeper.ts";
@@ -36,6 +38,9 @@ export interface StageRuntime {
   readonly log: Logger;
   readonly store: Store;
   readonly bus: Pick<EventBus, "publish">;
+  /** What models write, on its way to watchers. */
+  readonly texts: TextDeltas;
+  readonly redactor: Redactor;
   readonly door: Door;
   readonly claimer: Claimer;
   readonly claims: ClaimWatch;
@@ -71,6 +76,7 @@ export interface StageParts {
   readonly store: Store;
   readonly queue: Pick<QueueBackend, "queues" | "createWorker" | "dropWorker" | "fetchMs" | "ping">;
   readonly bus: Pick<EventBus, "publish">;
+  readonly texts: TextDeltas;
   readonly models: StageModels;
   /** Of embeddings; absent where none are kept. */
   readonly vectors?: VectorStore;
@@ -103,6 +109,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
   const { vectors } = parts;
   const embedderOf: EmbedderOf = (name, dimensions) => models.embedderOf(name, dimensions);
 
+  const redactor = createRedactor(config.secrets);
   const holder = { id: lease, service, host: hostname(), pid: process.pid };
   /** When the lease was last known to stand, by a clock that goes on while a process is stopped. */
   let heldAt = -Infinity;
@@ -230,6 +237,8 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     log,
     store,
     bus,
+    texts: parts.texts,
+    redactor,
     claims,
     models,
     metrics,
@@ -252,6 +261,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
         tenantCap: config.tenantInFlight,
         ...config.commit,
         gatherMs,
+        redactor,
         clock: Date.now,
         pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       },

@@ -224,6 +224,14 @@ class Execution {
         model: this.#runtime.models.model,
         metrics: this.#runtime.metrics,
         signal: this.#lost,
+        redactor: this.#runtime.redactor,
+        text: this.#runtime.texts.of(task.goalId, {
+          task: task.key,
+          stage: "execute",
+          attempt: task.attempt,
+          seq: move.seq,
+          output: null,
+        }),
         caller: { ...this.#caller, priced: this.#held.money },
       });
       failpoint("execute.answered");

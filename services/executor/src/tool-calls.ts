@@ -127,7 +127,7 @@ export function createToolCalls(
     async run(pending, args, key) {
       if (pending.refused) return { outcome: { ok: false, text: refusedCallText }, durationMs: 0 };
       const start = performance.now();
-      const outcome = await registry.run({ name: pending.call.name, args }, contextFor(key));
+      const outcome = runtime.redactor.kept(await registry.run({ name: pending.call.name, args }, contextFor(key)));
       const durationMs = Math.round(performance.now() - start);
       runtime.metrics.toolSeconds.observe(
         { tool: registry.get(pending.call.name)?.name ?? "unknown", outcome: outcome.ok ? "ok" : "error" },

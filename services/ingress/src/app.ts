@@ -69,11 +69,12 @@ export function createApp(parts: IngressParts, options: IngressOptions): Ingress
     problemOf(
       new Refusal("not_found", "There is nothing at this address; /openapi.json lists what there is."),
       c.get("requestId"),
+      parts.redactor,
     ),
   );
   app.onError((thrown, c) => {
     const requestId = c.get("requestId");
-    const response = problemOf(thrown, requestId);
+    const response = problemOf(thrown, requestId, parts.redactor);
     const failure = {
       event: "request_failed",
       requestId,

@@ -14,6 +14,7 @@ export * from "./intake.ts";
 export * from "./json.ts";
 export * from "./model.ts";
 export * from "./model-api.ts";
+export * from "./model-delta.ts";
 export * from "./payload.ts";
 export * from "./plan.ts";
 export * from "./poison.ts";

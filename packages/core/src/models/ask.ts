@@ -1,7 +1,9 @@
 /** One model call with its duration and its metrics; shared by all stages. */
 import { storable } from "../domain/json.ts";
+import type { CallText } from "../domain/model-delta.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Caller, Model, ModelRequest, ModelResponse, RoutedCallOptions } from "../domain/model.ts";
+import type { Redactor } from "../redaction.ts";
+import type { Caller, Model, ModelRequest, ModelResponse } from "../domain/model.ts";
 
 export interface Asked {
   readonly response: ModelResponse;
@@ -14,16 +16,21 @@ export interface Asking {
   readonly signal: AbortSignal;
   readonly caller: Caller;
   /** Told of the answer's text as it arrives. */
-  readonly onText?: RoutedCallOptions["onText"] | undefined;
+  readonly text: CallText;
+  /** Keeps the process's secrets out of what is remembered of the answer, here and in the journal alike. */
+  readonly redactor: Pick<Redactor, "kept">;
   /** See `RoutedCallOptions`. */
   readonly avoid?: readonly string[] | undefined;
 }
 
 /** @throws OuterloopError what the models of the route said, or `cancelled` */
-export async function ask(request: ModelRequest, { model: routed, metrics, ...options }: Asking): Promise<Asked> {
+export async function ask(
+  request: ModelRequest,
+  { model: routed, metrics, text, redactor, ...options }: Asking,
+): Promise<Asked> {
   const start = performance.now();
-  const answer = await routed(request, options);
-  const response = { ...answer, message: storable(answer.message) };
+  const answer = await routed(request, { ...options, onText: (delta) => text.onText(delta) }).finally(() => text.end());
+  const response = { ...answer, message: redactor.kept(storable(answer.message)) };
   const labels = { stage: request.stage, provider: response.provider, model: response.model };
   const { usage } = response;
   metrics.tokens.inc({ ...labels, type: "input" }, usage.inputTokens - usage.cachedInputTokens);

@@ -1,6 +1,7 @@
 export { addJobs, openQueueBackend, queueNames, type JobQueue, type QueueBackend } from "./backend.ts";
 export type { ClaimWatch } from "./claim-watch.ts";
 export { openEventBus, type EventBus } from "./event-bus.ts";
+export { noTextDeltas, type TextDeltas } from "./text-deltas.ts";
 export { fromChildSchema, toChildSchema, type FromChild } from "./isolation-messages.ts";
 export type { JobPayload } from "./payload.ts";
 export { reconcileOnce } from "./reconciler.ts";

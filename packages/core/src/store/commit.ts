@@ -18,6 +18,7 @@ import type { GuardCounts } from "../domain/guard.ts";
 import type { Intake } from "../domain/intake.ts";
 import type { QuestionSubject } from "../domain/question.ts";
 import type { OnDeadline, WaitKind } from "../domain/wait.ts";
+import type { Redactor } from "../redaction.ts";
 import type { Db } from "./database.ts";
 import { createGatherer, type Answer } from "./gatherer.ts";
 import { inlineChars, keepTexts } from "./kept-texts.ts";
@@ -280,6 +281,8 @@ export interface DoorOptions {
   /** Writes that one commit takes at most, and their bytes. */
   readonly maxWrites: number;
   readonly maxBytes: number;
+  /** Keeps the process's secrets out of all that is written. */
+  readonly redactor?: Pick<Redactor, "has" | "kept">;
   /** How long a batch waits for more writes. */
   readonly gatherMs?: () => number;
   readonly pause: (ms: number) => Promise<void>;
@@ -347,8 +350,10 @@ export function createDoor(store: WriteStore, aftermath: Aftermath, options: Doo
     const fresh = prompts.filter((prompt) => !known.has(prompt.hash));
     let write: Write = fresh.length > 0 ? { ...rest, prompts: fresh } : rest;
     let text = JSON.stringify(write);
-    // Only what is strange or long is looked at more closely.
-    const storableWrite = mayBeUnstorable(text) ? storable(write) : write;
+    // Only what is strange or long is looked at more closely. A text that is kept by hash keeps the hash of what it was: who goes
+    // by it finds the text without its secret.
+    const cleanWrite = options.redactor?.has(text) === true ? options.redactor.kept(write) : write;
+    const storableWrite = mayBeUnstorable(text) ? storable(cleanWrite) : cleanWrite;
     const kept = text.length > inlineChars ? keepTexts(storableWrite) : storableWrite;
     if (kept !== write) {
       write = kept;

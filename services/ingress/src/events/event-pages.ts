@@ -9,7 +9,8 @@
  *    grows whole without a look at Postgres: the recent events end where somebody last watched.
  * 4. Memory is bounded, pages by bytes and what was told by goals; what was wanted or told longest ago goes first.
  */
-import type { EventBus, EventType, GoalEvent, GoalId } from "@outerloop/core";
+import type { EventBus, EventType, GoalEvent, GoalId, ModelDelta } from "@outerloop/core";
+import { z } from "zod";
 import { toEventResource } from "../goals/resources.ts";
 
 export interface ShownEvent {
@@ -17,7 +18,11 @@ export interface ShownEvent {
   readonly type: EventType;
   /** As it is sent. */
   readonly text: string;
+  /** Which call of a model has ended with it; null for events of another kind. */
+  readonly step: Pick<ModelDelta, "task" | "attempt" | "seq"> | null;
 }
+
+const endedCallSchema = z.object({ key: z.string().nullable().default(null), attempt: z.int(), seq: z.int() });
 
 export interface Page {
   readonly events: readonly ShownEvent[];
@@ -153,5 +158,12 @@ export function createEventPages(
 
 function show(event: GoalEvent): ShownEvent {
   const data = JSON.stringify(toEventResource(event));
-  return { seq: event.seq, type: event.type, text: `id: ${event.seq}\nevent: ${event.type}\ndata: ${data}\n\n` };
+  const text = `id: ${event.seq}\nevent: ${event.type}\ndata: ${data}\n\n`;
+  return { seq: event.seq, type: event.type, text, step: endedCall(event) };
+}
+
+function endedCall(event: GoalEvent): ShownEvent["step"] {
+  if (event.type !== "step.model") return null;
+  const read = endedCallSchema.safeParse(event.data);
+  return read.success ? { task: read.data.key, attempt: read.data.attempt, seq: read.data.seq } : null;
 }

@@ -8,6 +8,7 @@ import { defineRoute, type AnyRoute } from "../http/route.ts";
 import type { IngressParts } from "../parts.ts";
 import type { EventPages } from "./event-pages.ts";
 import { openEventStream, type StreamTimes } from "./event-stream.ts";
+import { openTextFeed } from "./text-feed.ts";
 import type { Watchers } from "./watchers.ts";
 
 const eventNumber = z.string().regex(/^\d{1,15}$/, "must be the number of an event");
@@ -16,7 +17,7 @@ const eventNumber = z.string().regex(/^\d{1,15}$/, "must be the number of an eve
 const rememberedGoals = { ttlMs: 5000, size: 1000 };
 
 export function eventRoutes(
-  { db }: IngressParts,
+  { db, bus }: IngressParts,
   access: Access,
   watchers: Watchers,
   pages: EventPages,
@@ -47,13 +48,14 @@ export function eventRoutes(
         path: "/v1/goals/{id}/events",
         name: "watchGoal",
         summary:
-          "Server-Sent Events from the start, or after Last-Event-ID (or `after`). Ids count the goal's events from 1 without a gap. Ends with the goal.",
+          "Server-Sent Events from the start, or after Last-Event-ID (or `after`). Ids count the goal's events from 1 without a gap. Ends with the goal. With `deltas=true` also what models are writing, as `model.delta` without an id: shown and forgotten, never repeated, and left out where the reader is slow.",
         role: "viewer",
-        query: z.strictObject({ after: eventNumber.optional() }),
+        query: z.strictObject({ after: eventNumber.optional(), deltas: z.enum(["true", "false"]).optional() }),
         headers: z.object({ "last-event-id": eventNumber.optional() }),
         answers: {
           200: {
-            description: "`id` is the number, `event` the type, `data` the event.",
+            description:
+              "`id` is the number, `event` the type, `data` the event. Of `model.delta`, `data` is a ModelDelta and there is no `id`.",
             content: "text/event-stream",
             schema: ["Event", eventResourceSchema],
           },
@@ -76,6 +78,7 @@ export function eventRoutes(
         const source = {
           read: (above: number) => pages.read(goalId, above),
           watch: () => watchers.watch(goalId),
+          ...(query.deltas === "true" && { hearTexts: (nudge: () => void) => openTextFeed(bus, goalId, nudge) }),
           mayGoOn: () =>
             access.require(request, "viewer").then(
               () => true,

@@ -7,6 +7,7 @@ import type { Watcher } from "./watchers.ts";
 const event = (seq: number, type: EventType = "step.tool", room = 0): ShownEvent => ({
   seq,
   type,
+  step: null,
   text: `id: ${seq}\nevent: ${type}\ndata: {}${" ".repeat(room)}\n\n`,
 });
 const times = { heartbeatMs: 15_000, retryMs: 2000 };
@@ -25,6 +26,7 @@ function scripted(
         onWait();
         return answers.shift() ?? new Promise(() => undefined);
       },
+      nudge: () => undefined,
       leave: () => (left = true),
     }),
     mayGoOn: async () => true,

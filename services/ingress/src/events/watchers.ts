@@ -5,8 +5,10 @@
 import { messageOf, newestEvents, type Db, type EventBus, type GoalId, type Logger } from "@outerloop/core";
 
 export interface Watcher {
-  /** Resolves when the goal has an event above `seen`, when the server stops, or after `ms`. */
-  wait(seen: number, ms: number): Promise<"news" | "stopping" | "nothing">;
+  /** Resolves when the goal has an event above `seen`, when it is nudged, when the server stops, or after `ms`. */
+  wait(seen: number, ms: number): Promise<"news" | "nudge" | "stopping" | "nothing">;
+  /** There is something else to see; forgotten where nobody waits. */
+  nudge(): void;
   leave(): void;
 }
 
@@ -27,7 +29,7 @@ interface Entry {
   seen: number;
   /** What it was told there is. */
   newest: number;
-  wake: () => void;
+  wake: (why?: "nudge") => void;
 }
 
 /** Ids in one statement of the poll. */
@@ -82,19 +84,20 @@ export function createWatchers(db: Db, bus: EventBus, log: Logger, options: Watc
         wait(seen, ms) {
           entry.seen = seen;
           return new Promise((resolve) => {
-            const done = () => {
+            const done = (why: "nudge" | "nothing" = "nothing") => {
               clearTimeout(timeout);
               entry.wake = () => undefined;
               const news = entry.newest > seen;
               // Told once: a number that Postgres does not know does not keep anybody looking.
               entry.newest = seen;
-              resolve(stopping ? "stopping" : news ? "news" : "nothing");
+              resolve(stopping ? "stopping" : news ? "news" : why);
             };
-            const timeout = setTimeout(done, ms);
+            const timeout = setTimeout(() => done(), ms);
             entry.wake = done;
             if (stopping || entry.newest > seen) done();
           });
         },
+        nudge: () => entry.wake("nudge"),
         leave() {
           if (!entries.delete(entry)) return;
           count--;

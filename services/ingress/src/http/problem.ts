@@ -2,7 +2,7 @@
  * Every error that leaves ingress is an RFC 9457 problem document, made here from one exhaustive table. What we did not
  * expect is told by its request id only; the rest of it is in the log.
  */
-import { OuterloopError, type ErrorCode, type FieldError, type Problem } from "@outerloop/core";
+import { OuterloopError, type ErrorCode, type FieldError, type Problem, type Redactor } from "@outerloop/core";
 
 /** Codes that only HTTP knows. */
 type HttpCode = "bad_signature" | "method_not_allowed" | "unsupported_media_type" | "overloaded";
@@ -65,8 +65,11 @@ export function invalid(
 
 const retryAfterSeconds = 2;
 
-/** @returns the answer for anything that was thrown */
-export function problemOf(thrown: unknown, requestId: string): Response {
+/**
+ * @param redactor looks through all that the answer says: a message may repeat what a server or a person said
+ * @returns the answer for anything that was thrown
+ */
+export function problemOf(thrown: unknown, requestId: string, redactor: Pick<Redactor, "line">): Response {
   const known = thrown instanceof Refusal || thrown instanceof OuterloopError ? thrown : undefined;
   const code = known?.code ?? "internal";
   const { status, title } = table[code];
@@ -84,7 +87,7 @@ export function problemOf(thrown: unknown, requestId: string): Response {
     instance: `urn:outerloop:request:${requestId}`,
     ...(known !== undefined && status !== 500 && known.fields.length > 0 ? { errors: [...known.fields] } : {}),
   };
-  return new Response(JSON.stringify(body), {
+  return new Response(redactor.line(JSON.stringify(body)), {
     status,
     headers: {
       "content-type": "application/problem+json",

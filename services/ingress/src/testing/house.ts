@@ -4,6 +4,7 @@ import {
   createLogger,
   createMetrics,
   createProgress,
+  createRedactor,
   openEventBus,
   defaultTenant,
   ensureAdminKey,
@@ -42,6 +43,9 @@ export interface CallOptions {
   readonly body?: unknown;
 }
 
+/** What the process must not tell. */
+export const secret = "house-secret/7f3a";
+
 export async function openHouse(options: Partial<IngressOptions> = {}): Promise<House> {
   const database = await openDatabase({ kind: "embedded", folder: null });
   const { db } = database;
@@ -54,6 +58,7 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
     prefix: "test",
     migrates: true,
   });
+  const redactor = createRedactor([secret]);
   const quiet = createLogger("test", "silent");
   const lines: Record<string, unknown>[] = [];
   const keep = (line: unknown) => void lines.push(line as Record<string, unknown>);
@@ -68,7 +73,7 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
   const bus = await openEventBus(
     database,
     () => null,
-    { prefix: "test", listens: true, recent: { length: 100, ttlMs: 60_000 } },
+    { prefix: "test", listens: true, recent: { length: 100, ttlMs: 60_000 }, redactor },
     quiet,
   );
   // As the runtime has it: what cannot be sent, here because the house was closed meanwhile, is the reconciler's.
@@ -82,6 +87,7 @@ export async function openHouse(options: Partial<IngressOptions> = {}): Promise<
     metrics: createMetrics(),
     progress: createProgress(60_000),
     createId,
+    redactor,
     send,
     dispatch: async (tenantId) => send(await dispatchDue<DueJob>(db, tenantId, 500, 64)),
   };
