@@ -159,3 +159,32 @@ test("a reader that does not read makes the server read nothing either", async (
     pool.connect = connect;
   }
 });
+
+test("what models write is shown to those who may watch the goal, and to nobody else", async () => {
+  const goalId = await house.post();
+  const viewer = await house.addKey("viewer");
+  const stranger = await house.addKey("admin", "other");
+  const path = `/v1/goals/${goalId}/events?deltas=true`;
+  expect((await house.call(path, { key: stranger })).status).toBe(404);
+  expect((await house.call(path, { key: null })).status).toBe(401);
+  expect((await house.call(`/v1/goals/${goalId}/events?deltas=maybe`)).status).toBe(400);
+  const reader = (await house.call(path, { key: viewer })).body!.pipeThrough(new TextDecoderStream()).getReader();
+  let read = "";
+  const until = async (text: string) => {
+    while (!read.includes(text)) read += (await reader.read()).value ?? "";
+  };
+  await until("goal.created");
+  const call = { task: "t1", stage: "execute", attempt: 1, seq: 1, output: null } as const;
+  const other = house.parts.bus.texts.of(await house.post(), call);
+  other.onText({ try: 1, offset: 0, text: "of another goal" });
+  other.end();
+  const { onText, end } = house.parts.bus.texts.of(goalId, call);
+  onText({ try: 1, offset: 0, text: "hello" });
+  end();
+  await until("hello");
+  expect(read.split("\n\n").at(-2)).toBe(
+    `event: model.delta\ndata: ${JSON.stringify({ transient: true, ...call, try: 1, offset: 0, text: "hello" })}`,
+  );
+  expect(read).not.toContain("of another goal");
+  await reader.cancel();
+});

@@ -1,0 +1,3 @@
+import { deltaCases } from "./deltas.cases.ts";
+
+deltaCases("embedded");
