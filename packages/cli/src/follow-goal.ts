@@ -22,7 +22,12 @@ export async function followGoal(
     if (delayMs >= 1000) progress.note(`${why}; trying again in ${formatDuration(delayMs)}`);
   };
   try {
-    for await (const event of client.goals.watch(id, { signal, onReconnect })) {
+    const deltas = progress.hear !== undefined;
+    for await (const event of client.goals.watch(id, { signal, onReconnect, deltas })) {
+      if ("transient" in event) {
+        progress.hear?.(event);
+        continue;
+      }
       view = seeEvent(view, event);
       progress.see(view, event);
     }

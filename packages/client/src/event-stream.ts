@@ -1,6 +1,12 @@
 /** One SSE connection, as the events that it carries. It knows nothing of reconnecting; `watch.ts` does. */
 import { createParser, type EventSourceMessage } from "eventsource-parser";
-import { eventResourceSchema, type EventResource } from "@outerloop/core/domain";
+import {
+  eventResourceSchema,
+  modelDeltaEvent,
+  modelDeltaSchema,
+  type EventResource,
+  type ModelDelta,
+} from "@outerloop/core/domain";
 import { ConnectionError, describeFailure } from "./errors.ts";
 import type { Http } from "./http.ts";
 
@@ -14,6 +20,8 @@ export interface StreamOptions {
   readonly path: string;
   /** The last event that was seen; 0 for all from the start. */
   readonly after: number;
+  /** Whether what models write is asked for too. */
+  readonly deltas: boolean;
   readonly signal?: AbortSignal | undefined;
   /** A connection that is silent for longer is dead; longer than the server's heartbeat. */
   readonly idleMs: number;
@@ -28,7 +36,7 @@ const maxBufferedChars = 16_000_000;
 export async function* readEventStream(
   http: Http,
   options: StreamOptions,
-): AsyncGenerator<EventResource | UnknownEvent> {
+): AsyncGenerator<EventResource | UnknownEvent | ModelDelta> {
   const stopped = new AbortController();
   const signal = options.signal === undefined ? stopped.signal : AbortSignal.any([options.signal, stopped.signal]);
   const silent = new ConnectionError(http.baseUrl, `sent nothing for ${options.idleMs / 1000} s`);
@@ -36,6 +44,7 @@ export async function* readEventStream(
   try {
     const response = await http.open({
       path: options.path,
+      ...(options.deltas && { query: { deltas: "true" } }),
       headers: {
         accept: "text/event-stream",
         ...(options.after > 0 ? { "last-event-id": String(options.after) } : {}),
@@ -69,7 +78,8 @@ export async function* readEventStream(
   }
 }
 
-function readMessage(http: Http, message: EventSourceMessage): EventResource | UnknownEvent | null {
+function readMessage(http: Http, message: EventSourceMessage): EventResource | UnknownEvent | ModelDelta | null {
+  if (message.event === modelDeltaEvent) return modelDeltaSchema.safeParse(parseJson(message.data)).data ?? null;
   const read = eventResourceSchema.safeParse(parseJson(message.data));
   if (read.success) return read.data;
   const seq = Number(message.id);

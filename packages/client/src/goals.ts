@@ -17,6 +17,7 @@ import {
   type GoalUsageResource,
   type RerouteRequest,
   type GoalSummary,
+  type ModelDelta,
   type NewGoalRequest,
   type RecordingResource,
   type ResumeRequest,
@@ -84,7 +85,9 @@ export interface Goals {
   artifacts(id: string, options?: CallOptions): Promise<readonly ArtifactResource[]>;
   artifact(id: string, path: string, options?: CallOptions): Promise<Uint8Array>;
   /** Every event once and in order, over as many connections as it takes; ends with the goal. */
-  watch(id: string, options?: WatchOptions): AsyncIterable<EventResource>;
+  watch(id: string, options?: WatchOptions & { readonly deltas?: false }): AsyncIterable<EventResource>;
+  /** And between them what models are writing. */
+  watch(id: string, options: WatchOptions & { readonly deltas: boolean }): AsyncIterable<EventResource | ModelDelta>;
 }
 
 /** Times that a safe request is sent: with the waits between about 4 s. */
@@ -152,6 +155,7 @@ export function createGoals(http: Http, idleMs: number | undefined): Goals {
         tries,
         ...options,
       }),
-    watch: (id, options = {}) => watchGoal(http, id, options, idleMs),
+    // By its own word: deltas come only where they are asked for.
+    watch: ((id, options = {}) => watchGoal(http, id, options, idleMs)) as Goals["watch"],
   };
 }

@@ -125,6 +125,48 @@ describe("a goal's events", () => {
   });
 });
 
+describe("what models write", () => {
+  const delta = {
+    transient: true,
+    task: "t1",
+    stage: "execute",
+    attempt: 1,
+    seq: 1,
+    output: null,
+    try: 1,
+    offset: 0,
+    text: "hel",
+  };
+  const frame = `event: model.delta\ndata: ${JSON.stringify(delta)}\n\n`;
+
+  test("comes between events where it is asked for, and moves no number", async () => {
+    const [first, second] = sampleEvents();
+    server.streams.push({ raw: formatEvent(first!) + frame + formatEvent(second!) + frame, then: "cut" });
+    const seen = [];
+    for await (const each of client.goals.watch(sampleGoalId, { deltas: true })) seen.push(each);
+    expect(seen.filter((each) => "transient" in each)).toEqual([delta, delta]);
+    expect(seen.filter((each) => !("transient" in each))).toEqual(sampleEvents());
+    expect(seen.findIndex((each) => "transient" in each)).toBe(1);
+    expect(askedAfter()).toEqual([null, "2"]);
+    expect(server.received.every((each) => !each.path.endsWith("/events") || each.query.get("deltas") === "true")).toBe(
+      true,
+    );
+  });
+
+  test("is not asked for by those who watch events alone", async () => {
+    await all(client.goals.watch(sampleGoalId));
+    expect(server.received.some((each) => each.query.has("deltas"))).toBe(false);
+  });
+
+  test("is done without where the server does not know it", async () => {
+    server.knowsDeltas = false;
+    const seen = [];
+    for await (const each of client.goals.watch(sampleGoalId, { deltas: true })) seen.push(each);
+    expect(seen).toEqual(sampleEvents());
+    expect(waits).toEqual([]);
+  });
+});
+
 describe("a watcher", () => {
   test("waits longer after each failure, with chance in it, and gives up with what was wrong", async () => {
     server.streams.push(...Array.from({ length: 40 }, () => ({ send: [], then: "close" }) as const));

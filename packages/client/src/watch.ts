@@ -4,9 +4,11 @@
  * 1. Every event is yielded once and in order: no gap, no repeat. What was seen is skipped, a gap is asked for again.
  * 2. It ends with the goal: with the stream that closed after the event that ended it. A goal that was given more budget
  *    went on after such an event, and so does this.
- * 3. A 4xx is thrown at once; anything else is tried again, a bounded number of times without progress.
+ * 3. What models write comes between events where it is asked for, as it comes: it has no number, may have gaps, and is gone with a
+ *    connection that breaks. A server that does not know it is asked without it.
+ * 4. A 4xx is thrown at once; anything else is tried again, a bounded number of times without progress.
  */
-import { endsStream, type EventResource } from "@outerloop/core/domain";
+import { endsStream, type EventResource, type ModelDelta } from "@outerloop/core/domain";
 import { ApiError, ConnectionError } from "./errors.ts";
 import { readEventStream } from "./event-stream.ts";
 import type { Http } from "./http.ts";
@@ -16,6 +18,8 @@ export interface WatchOptions {
   /** Events after this number; 0, the default, means from the start. */
   readonly after?: number;
   readonly signal?: AbortSignal;
+  /** Whether to yield also what models are writing (`ModelDelta`, which alone has `transient`). */
+  readonly deltas?: boolean;
   /** Told before each new connection: why, and in how long. */
   readonly onReconnect?: (why: string, delayMs: number) => void;
 }
@@ -29,10 +33,11 @@ export async function* watchGoal(
   id: string,
   options: WatchOptions,
   idleMs = defaultIdleMs,
-): AsyncGenerator<EventResource> {
+): AsyncGenerator<EventResource | ModelDelta> {
   const path = `/v1/goals/${encodeURIComponent(id)}/events`;
   let last = options.after ?? 0;
   let isOver = false;
+  let deltas = options.deltas ?? false;
   let failures = 0;
   const onOver = () => (isOver = true);
   // Ends: with the goal, with an error that repeating cannot help, or after too many failures in a row.
@@ -40,7 +45,12 @@ export async function* watchGoal(
     const before = last;
     let failure = new ConnectionError(http.baseUrl, "closed the stream before the goal had ended");
     try {
-      for await (const event of readEventStream(http, { path, after: last, signal: options.signal, idleMs, onOver })) {
+      const stream = { path, after: last, deltas, signal: options.signal, idleMs, onOver };
+      for await (const event of readEventStream(http, stream)) {
+        if ("transient" in event) {
+          yield event;
+          continue;
+        }
         if (event.seq <= last) continue;
         if (event.seq > last + 1) {
           isOver = false;
@@ -55,6 +65,11 @@ export async function* watchGoal(
     } catch (thrown) {
       options.signal?.throwIfAborted();
       if (!(thrown instanceof ConnectionError) && !(thrown instanceof ApiError)) throw thrown;
+      // One of an earlier release, which refuses parameters that it does not know.
+      if (deltas && thrown instanceof ApiError && thrown.status === 400) {
+        deltas = false;
+        continue;
+      }
       if (thrown.retry === "never" && !(thrown instanceof ApiError && thrown.status >= 500)) throw thrown;
       failure =
         thrown instanceof ConnectionError

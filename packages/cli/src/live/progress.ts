@@ -1,10 +1,12 @@
 /** How a run is shown while it goes on. Three ways to show it: a tree that is redrawn, lines, JSON. */
-import type { EventResource } from "@outerloop/core/domain";
+import type { EventResource, ModelDelta } from "@outerloop/core/domain";
 import type { Colourable } from "../text/style.ts";
 import type { GoalView } from "../view/goal-view.ts";
 
 export interface Progress {
   see(view: GoalView, event: EventResource): void;
+  /** What a model is writing; left out where only events are shown. */
+  hear?(delta: ModelDelta): void;
   /** Trouble on the way: a connection that broke. */
   note(text: string): void;
   /** Leaves what is worth keeping on the screen and gives the terminal back. Safe to call twice. */

@@ -117,6 +117,35 @@ describe("the redrawn tree", () => {
     screen.stop(view);
   });
 
+  test("shows below a running task the line that is being written for it, safe to print, until its step has ended", async () => {
+    const terminal = createFakeTerminal(60, 30);
+    const screen = open(terminal);
+    const running = events.findIndex((event) => event.type === "task.started") + 1;
+    const view = play(screen, 0, running);
+    const key = view.tasks.find((task) => task.status === "running")!.key;
+    const call = { transient: true, task: key, stage: "execute", attempt: 1, seq: 1, output: null, try: 1 } as const;
+    const before = await terminal.screen();
+    const written = async (offset: number, text: string, change: object = {}) => {
+      screen.hear!({ ...call, offset, text, ...change });
+      clock.advance(60);
+      return (await terminal.screen()).filter((line) => !before.includes(line)).map((line) => line.trim());
+    };
+    expect(await written(0, "# First\nI look\u001B[2J at ")).toEqual(["I look\\x1b[2J at"]);
+    expect(await written(24, "it\n\n")).toEqual(["I look\\x1b[2J at it"]);
+    expect(await written(28, "word ".repeat(15))).toEqual(["word word word word"]);
+    // A try that failed begins again; JSON and the planner's calls are not shown.
+    expect(await written(0, "Again", { try: 2 })).toEqual(["Again"]);
+    expect(await written(0, "{}", { output: "verdict" })).toEqual(["Again"]);
+    expect(await written(0, "plan", { task: null })).toEqual(["Again"]);
+    const ended = { ...events[0]!, type: "step.model" as const, data: { key, attempt: 1, seq: 1 } };
+    screen.see(view, ended);
+    clock.advance(60);
+    expect(await terminal.screen()).toEqual(before);
+    await written(0, "more");
+    screen.stop(view);
+    expect((await terminal.screen()).join("\n")).not.toContain("more");
+  });
+
   test("leaves no timer behind", () => {
     const screen = open(createFakeTerminal(80, 30));
     screen.stop(play(screen, 0, 5));

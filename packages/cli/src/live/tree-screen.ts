@@ -8,6 +8,7 @@ import { formatDuration, plural } from "../text/quantities.ts";
 import type { Style } from "../text/style.ts";
 import { truncate, widthOf } from "../text/width.ts";
 import { emptyGoalView, type GoalView } from "../view/goal-view.ts";
+import { createWriting } from "../view/writing.ts";
 import { treeLines } from "../view/tree-lines.ts";
 import type { Clock } from "./clock.ts";
 import { defaultWidth, type Output, type Progress } from "./progress.ts";
@@ -28,6 +29,7 @@ export function createTreeScreen({ out, style, clock }: ScreenSettings): Progres
   const screen = createLogUpdate(out as NodeJS.WriteStream);
   const startedAt = clock.now();
   let view: GoalView = emptyGoalView;
+  const writing = createWriting();
   let note = "";
   let drawn: readonly string[] = [];
   let drawnWidth = 0;
@@ -42,7 +44,12 @@ export function createTreeScreen({ out, style, clock }: ScreenSettings): Progres
     cancelFrame = undefined;
     const columns = width();
     const lines = [
-      ...treeLines(view, { width: columns, height: Math.max((out.rows ?? defaultHeight) - 3, 1) }, style),
+      ...treeLines(
+        view,
+        { width: columns, height: Math.max((out.rows ?? defaultHeight) - 3, 1) },
+        style,
+        writing.lineOf,
+      ),
       footer(columns),
     ];
     eraseReflowed(columns);
@@ -77,10 +84,14 @@ export function createTreeScreen({ out, style, clock }: ScreenSettings): Progres
   out.on("resize", soon);
 
   return {
-    see(next) {
+    see(next, event) {
       view = next;
+      writing.see(event);
       note = "";
       soon();
+    },
+    hear(delta) {
+      if (writing.hear(delta)) soon();
     },
     note(text) {
       note = printableLine(text);

@@ -5,7 +5,7 @@ import { printableLine } from "../text/printable.ts";
 import { padEnd, truncate, widthOf } from "../text/width.ts";
 import { wrapText } from "../text/wrap.ts";
 import { questionWords, type GoalView } from "./goal-view.ts";
-import { statusText, treeRounds, type TreeRound, type TreeRow } from "./tree-rows.ts";
+import { statusText, treeRounds, type TreeRow } from "./tree-rows.ts";
 
 export interface TreeSize {
   /** Columns. */
@@ -19,8 +19,17 @@ const maxWidth = 120;
 const statusWidth = 9;
 const gap = 3;
 
-export function treeLines(view: GoalView, size: TreeSize, style: Style): string[] {
-  const rounds = treeRounds(view);
+/** @param writingOf what is being written for a task just now, printable; undefined for nothing */
+export function treeLines(
+  view: GoalView,
+  size: TreeSize,
+  style: Style,
+  writingOf: (taskKey: string) => string | undefined = () => undefined,
+): string[] {
+  const rounds = treeRounds(view).map(({ title, rows }): Round => ({
+    title,
+    rows: withWriting(rows, size.width, writingOf),
+  }));
   const lines = (shown: readonly Shown[]) => {
     const layout = layoutOf(shown, Math.min(size.width, maxWidth));
     return shown.map((each) =>
@@ -47,10 +56,35 @@ function asideLines(view: GoalView, { width, height = Number.POSITIVE_INFINITY }
   return [...guard, style.busy("It asks you:"), ...shown];
 }
 
-type Shown = TreeRow | { readonly title: string } | { readonly note: string };
+interface Round {
+  readonly title: string;
+  readonly rows: readonly (TreeRow | Note)[];
+}
+interface Note {
+  readonly note: string;
+}
+
+/** Below the rows of running tasks, what is being written for them. */
+function withWriting(
+  rows: readonly TreeRow[],
+  width: number,
+  writingOf: (taskKey: string) => string | undefined,
+): readonly (TreeRow | Note)[] {
+  let key = "";
+  return rows.flatMap((row): readonly (TreeRow | Note)[] => {
+    if (row.key !== "") key = row.key;
+    const line = row.status === "running" ? writingOf(key) : undefined;
+    if (line === undefined) return [row];
+    // As a terminal would wrap it: what was written stands still, and the row below it takes its place.
+    const indent = " ".repeat(widthOf(row.branch) + 2);
+    return [row, { note: wrapText(line, Math.min(width, maxWidth), indent).at(-1) ?? indent }];
+  });
+}
+
+type Shown = TreeRow | { readonly title: string } | Note;
 
 /** Leaves out what is finished first, then what stands last; says how much. */
-function fit(rounds: readonly TreeRound[], height: number): readonly Shown[] {
+function fit(rounds: readonly Round[], height: number): readonly Shown[] {
   const all = rounds.flatMap((round): Shown[] => [{ title: round.title }, ...round.rows]);
   if (all.length <= height) return all;
   const folded = rounds.flatMap((round): Shown[] => [{ title: round.title }, ...foldSettled(round.rows)]);
@@ -63,7 +97,7 @@ function fit(rounds: readonly TreeRound[], height: number): readonly Shown[] {
   return [...kept, { note: ` … ${plural(current.length - kept.length, "more line")}` }].slice(0, height);
 }
 
-function foldSettled(rows: readonly TreeRow[]): Shown[] {
+function foldSettled(rows: Round["rows"]): Shown[] {
   const shown: Shown[] = [];
   let folded = 0;
   const flush = () => {
@@ -71,7 +105,8 @@ function foldSettled(rows: readonly TreeRow[]): Shown[] {
     folded = 0;
   };
   for (const row of rows) {
-    if (row.isSettled) folded += row.key === "" ? 0 : 1;
+    if ("note" in row) shown.push(row);
+    else if (row.isSettled) folded += row.key === "" ? 0 : 1;
     else {
       flush();
       shown.push(row);

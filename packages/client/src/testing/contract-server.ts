@@ -38,6 +38,7 @@ export interface StreamScript {
 export interface Received {
   readonly method: string;
   readonly path: string;
+  readonly query: URLSearchParams;
   readonly headers: IncomingMessage["headers"];
   readonly body: string;
 }
@@ -55,6 +56,8 @@ export interface ContractServer {
   readonly received: readonly Received[];
   /** Taken one a stream, in order. */
   readonly streams: StreamScript[];
+  /** Whether its streams know `deltas`; those of an earlier release refuse it. */
+  knowsDeltas: boolean;
   /** Taken one a request that is no stream and no health check, in order; null answers as usual. */
   readonly faults: (Fault | null)[];
   /** What GET /v1/budget tells; PUT sets its limits. */
@@ -104,6 +107,7 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
     goals,
     received,
     streams,
+    knowsDeltas: true,
     faults,
     budget: withLimits({}),
     onCreate: () => {
@@ -132,7 +136,13 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", kept.url);
     const body = await readText(request);
-    received.push({ method: request.method ?? "", path: url.pathname, headers: request.headers, body });
+    received.push({
+      method: request.method ?? "",
+      path: url.pathname,
+      query: url.searchParams,
+      headers: request.headers,
+      body,
+    });
     changed();
     for (const hold of held) if (hold.path.test(url.pathname)) await hold.until;
     if (url.pathname === "/healthz")
@@ -140,6 +150,8 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
     if (request.headers.authorization !== `Bearer ${kept.apiKey}`)
       return problem(response, 401, "unauthorized", "This key is not known.");
     const [, id = "", rest = ""] = /^\/v1\/goals\/([^/]+)(\/.*)?$/.exec(url.pathname) ?? [];
+    if (rest === "/events" && url.searchParams.has("deltas") && !kept.knowsDeltas)
+      return problem(response, 400, "invalid_input", "deltas: is not a known parameter");
     if (rest === "/events") return stream(request, response, id);
 
     const fault = faults.shift() ?? null;
