@@ -12,6 +12,7 @@ import {
   type ScriptedServer,
   type Seen,
 } from "../../packages/core/src/models/testing/scripted-server.ts";
+import type { RedisGroup } from "../crash/support/redis-groups.ts";
 import { deploy, type Deployment, type Size } from "../support/deployments.ts";
 import { endProcesses } from "../support/processes.ts";
 import { appendTasks, done, scriptFor } from "../support/scripts.ts";
@@ -37,17 +38,21 @@ interface Watching {
   leave(): void;
 }
 
-export function deltaCases(size: Size): void {
+/** @param openRedis a group of servers in place of the one Redis */
+export function deltaCases(size: Size, openRedis?: () => Promise<RedisGroup>): void {
   describe(`what models write, on ${size}`, () => {
     let models: ScriptedServer;
+    let group: RedisGroup | undefined;
     let deployment: Deployment;
     let script: (seen: Seen) => Promise<Scripted> | Scripted = () => ({ text: "no script" });
 
     beforeAll(async () => {
       models = await startScriptedServer((seen) => script(seen));
+      group = await openRedis?.();
       deployment = await deploy({
         size,
         env: {
+          ...group?.env,
           OPENAI_BASE_URL: models.openAiBaseUrl,
           OPENAI_API_KEY: key,
           OPENAI_API: "chat",
@@ -59,6 +64,7 @@ export function deltaCases(size: Size): void {
       await deployment?.stop();
       await endProcesses();
       await models?.close();
+      await group?.close();
     }, 60_000);
 
     async function watch(goal: string, query: string, after = 0): Promise<Watching> {
@@ -233,7 +239,7 @@ export function deltaCases(size: Size): void {
 async function hearTexts(deployment: Deployment, size: "postgres" | "redis") {
   let count = 0;
   if (size === "redis") {
-    const redis = new Redis(deployment.env["REDIS_URL"]!);
+    const redis = new Redis(deployment.env["REDIS_URL"]!.split(",")[0]!);
     redis.on("pmessage", () => (count += 1));
     await redis.psubscribe("*:text:*");
     return { count: () => count, close: async () => redis.disconnect() };

@@ -4,6 +4,7 @@ import { messageOf, OuterloopError } from "./domain/errors.ts";
 import { startProbeServer } from "./probes/probe-server.ts";
 import { createReadiness } from "./probes/readiness.ts";
 import { shareLook } from "./probes/shared-look.ts";
+import { createRedactor } from "./redaction.ts";
 import { openRuntime, type Runtime, type RuntimeOptions } from "./runtime.ts";
 import { loadOfStages } from "./store/load-of-stages.ts";
 
@@ -28,8 +29,10 @@ const lookMs = 1000;
 
 /** Runs until it is told to stop. A set-up that fails says what is wrong on stderr and exits with 1. */
 export async function runService(options: ServiceOptions): Promise<void> {
+  let redactor = createRedactor([]);
   try {
     const config = readConfig();
+    redactor = createRedactor(config.secrets);
     const runtime = await openRuntime(config, {
       service: options.name,
       ...(options.listens === undefined ? {} : { listens: options.listens }),
@@ -76,9 +79,8 @@ export async function runService(options: ServiceOptions): Promise<void> {
     runtime.log.info({ event: "stopped" });
     process.exit(0);
   } catch (thrown) {
-    process.stderr.write(
-      `${options.name}: ${thrown instanceof OuterloopError ? thrown.message : thrown instanceof Error ? thrown.stack : messageOf(thrown)}\n`,
-    );
+    const said = thrown instanceof OuterloopError || !(thrown instanceof Error) ? messageOf(thrown) : thrown.stack;
+    process.stderr.write(redactor.said(`${options.name}: ${said}\n`));
     process.exit(1);
   }
 }

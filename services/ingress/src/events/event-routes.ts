@@ -1,5 +1,12 @@
 /** `GET /v1/goals/:id/events`: what happens to a goal, as it happens. */
-import { endsStream, eventResourceSchema, newestEvents, resolveGoalId, type GoalId } from "@outerloop/core";
+import {
+  endsStream,
+  eventResourceSchema,
+  modelDeltaSchema,
+  newestEvents,
+  resolveGoalId,
+  type GoalId,
+} from "@outerloop/core";
 import { z } from "zod";
 import type { Access } from "../access/access.ts";
 import { createRemembered } from "../access/remembered.ts";
@@ -58,6 +65,7 @@ export function eventRoutes(
               "`id` is the number, `event` the type, `data` the event. Of `model.delta`, `data` is a ModelDelta and there is no `id`.",
             content: "text/event-stream",
             schema: ["Event", eventResourceSchema],
+            also: ["ModelDelta", modelDeltaSchema],
           },
           204: { description: "The goal has ended and nothing came after this number: do not reconnect." },
         },

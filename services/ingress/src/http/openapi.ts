@@ -15,8 +15,8 @@ export function describeApi(routes: readonly Described[]): JsonSchema {
   const schemas = new Map<string, JsonSchema>([["Problem", toJsonSchema(problemSchema)]]);
   const paths: Record<string, Record<string, unknown>> = {};
   for (const { contract } of routes) {
-    for (const { schema } of Object.values(contract.answers))
-      if (schema !== undefined) schemas.set(schema[0], toJsonSchema(schema[1]));
+    for (const { schema, also } of Object.values(contract.answers))
+      for (const named of [schema, also]) if (named !== undefined) schemas.set(named[0], toJsonSchema(named[1]));
     const body = contract.body;
     (paths[contract.path] ??= {})[contract.method] = {
       operationId: contract.name,

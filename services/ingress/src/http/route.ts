@@ -17,6 +17,8 @@ export interface Answer {
   /** JSON of this schema, by its name in `components.schemas`; without it, see `content`. */
   readonly schema?: readonly [name: string, schema: z.ZodType];
   readonly content?: string;
+  /** Another that the description names. */
+  readonly also?: readonly [name: string, schema: z.ZodType];
 }
 
 export interface BodyContract<Body> {
