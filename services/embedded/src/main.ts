@@ -3,7 +3,7 @@
  * without one it serves until Ctrl-C. Where a server runs on the same data already, the goal is handed to that one.
  */
 import { once } from "node:events";
-import { messageOf, OuterloopError, readConfig, stopSignal, type Config } from "@outerloop/core";
+import { createRedactor, messageOf, OuterloopError, readConfig, stopSignal, type Config } from "@outerloop/core";
 import { createClient } from "@outerloop/client";
 import {
   collectAttachments,
@@ -24,13 +24,19 @@ for (const stream of [process.stdout, process.stderr])
     if (error.code !== "EPIPE") throw error;
   });
 
+let redactor = createRedactor([]);
 try {
-  process.exitCode = await main(readConfig());
+  const config = readConfig();
+  redactor = createRedactor(config.secrets);
+  process.exitCode = await main(config);
 } catch (thrown) {
-  const explained = explainError(thrown, (text) => process.stderr.write(`${text}\n`));
+  const say = (text: string) => process.stderr.write(`${redactor.said(text)}\n`);
+  const explained = explainError(thrown, say);
   if (explained === null)
-    process.stderr.write(
-      `${thrown instanceof OuterloopError ? thrown.message : thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown)}\n`,
+    say(
+      thrown instanceof OuterloopError || !(thrown instanceof Error)
+        ? messageOf(thrown)
+        : (thrown.stack ?? thrown.message),
     );
   process.exitCode = explained ?? 1;
 }

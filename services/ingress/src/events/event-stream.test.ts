@@ -103,3 +103,41 @@ test("2: a piece is cut by its size, and the next begins where it ended", async 
   const ids = pieces.map((piece) => [...piece.matchAll(/^id: (\d)/gm)].map((match) => match[1]).join(""));
   expect(ids).toEqual(["", "1", "2", "3", "4"]);
 });
+
+/** Texts that wait, and more whenever the stream waits for news. */
+function writing(texts: string[]) {
+  const seen: number[] = [];
+  const feed = {
+    take: () => texts.shift() ?? "",
+    see: ({ seq }: ShownEvent) => void seen.push(seq),
+    leave: () => undefined,
+  };
+  return { hearTexts: () => feed, seen };
+}
+
+test("3: what is being written goes ahead of the events that follow it, and the feed is told of those", async () => {
+  const { source } = scripted([event(1), event(2, "goal.succeeded")], []);
+  const { hearTexts, seen } = writing(["event: model.delta\ndata: {}\n\n"]);
+  const text = await readAll(openEventStream({ ...source, hearTexts }, 0, times));
+  expect(text.match(/^event: .*$/gm)).toEqual(["event: model.delta", "event: step.tool", "event: goal.succeeded"]);
+  expect(seen).toEqual([1, 2]);
+});
+
+test("3: texts that came while nobody pulled are sent without a nudge", async () => {
+  const { source } = scripted([event(1)], ["nudge", "stopping"]);
+  const { hearTexts } = writing(["", "event: one\n\n", "event: two\n\n"]);
+  const text = await readAll(openEventStream({ ...source, hearTexts }, 0, times));
+  expect(text.match(/^event: .*$/gm)).toEqual(["event: step.tool", "event: one", "event: two"]);
+});
+
+test("a model that goes on writing keeps nobody in who may no longer look", async () => {
+  const { source, hasLeft } = scripted([event(1)], []);
+  const endless = { take: () => "event: model.delta\n\n", see: () => undefined, leave: () => undefined };
+  let asked = 0;
+  const stream = openEventStream({ ...source, hearTexts: () => endless, mayGoOn: async () => ++asked < 2 }, 0, {
+    ...times,
+    heartbeatMs: 20,
+  });
+  await readAll(stream);
+  expect([asked, hasLeft()]).toEqual([2, true]);
+});
