@@ -13,8 +13,9 @@ const tokenPattern =
 const bearerPattern = /\b([Bb]earer|[Bb]asic)\s+(?=[^\s"',;]*(?:\d|[a-z][A-Z]|[._=+/]\w))[^\s"',;]{6,}/g;
 const urlCredentialsPattern = /(:\/\/)[^/\s@]+@/g;
 
-/** Where this finds nothing in a JSON text, none of its texts has such a shape. */
-export const mayHaveShape = /(?:sk|pk|rk|hf|xai|gsk|gh[pousr]|pat)[-_]|AIza|AKIA|[Bb]earer|[Bb]asic|:\/\/[^/\s"]*@/;
+/** Where this finds nothing in a JSON text, none of its texts has such a shape. A letter before it may be the end of an escape. */
+export const mayHaveShape =
+  /(?:[^A-Za-z]|\\[bfnrt]|\\u[\da-f]{4})(?:(?:sk|pk|rk|hf|xai|gsk|gh[pousr]|github_pat)[-_]|AIza|AKIA|[Bb]earer|[Bb]asic)|:\/\/[^/\s"]*@/;
 
 /** @param secrets exact values that must never appear, whatever they look like; those under 6 characters are no secrets */
 export function redact(text: string, secrets: readonly string[]): string {
