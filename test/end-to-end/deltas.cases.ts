@@ -134,9 +134,18 @@ export function deltaCases(size: Size, openRedis?: () => Promise<RedisGroup>): v
       let broken = 0;
       const { id, goOn } = await begin((seen) => {
         if (seen.messageCount > 1) return { text: "appended" };
-        return broken++ === 0 ? { ...append, after: "break" } : append;
+        return broken++ === 0 ? { ...append, after: "break" } : { ...append, hold };
       });
       const watching = await watch(id, "?deltas=true");
+      // What ends a call at once may come too late, so it ends when all is there.
+      const hold = () =>
+        vi.waitFor(
+          () => {
+            const shown = deltasIn(watching.frames).filter((delta) => delta.output === null && delta.try === 2);
+            expect(shown.map((delta) => delta.text).join("")).toBe(text);
+          },
+          { timeout: 10_000 },
+        );
       await vi.waitFor(() => expect(watching.frames[0]?.id).toBe(1));
       goOn();
       // In the middle it goes away, and comes back from the last number that it saw.
@@ -171,7 +180,17 @@ export function deltaCases(size: Size, openRedis?: () => Promise<RedisGroup>): v
     }, 60_000);
 
     test("comes to nobody who did not ask for it", async () => {
-      const { id, goOn } = await begin((seen) => (seen.messageCount > 1 ? { text: "appended" } : append));
+      const { id, goOn } = await begin((seen) =>
+        seen.messageCount > 1
+          ? { text: "appended" }
+          : {
+              ...append,
+              hold: () =>
+                vi.waitFor(() => expect(deltasIn(asked.frames).some((delta) => delta.output === null)).toBe(true), {
+                  timeout: 10_000,
+                }),
+            },
+      );
       const asked = await watch(id, "?deltas=true");
       const others = [await watch(id, ""), await watch(id, "?deltas=false")];
       await vi.waitFor(() => expect(asked.frames[0]?.id).toBe(1));
@@ -187,6 +206,10 @@ export function deltaCases(size: Size, openRedis?: () => Promise<RedisGroup>): v
         seen.messageCount > 1
           ? { text: `I appended ${key}` }
           : {
+              hold: () =>
+                vi.waitFor(() => expect(JSON.stringify(watching.frames)).toContain("My key is *****"), {
+                  timeout: 10_000,
+                }),
               text: `My key is ${key}, as JSON ${JSON.stringify({ key })}.`,
               toolCalls: [
                 { name: "append_to_file", args: { path: "out.txt", text: `key ${key}\n` } },

@@ -98,6 +98,8 @@ export function createTextDeltas(options: TextDeltasOptions): TextDeltas {
       return {
         onText(delta) {
           if (isOver || delta.text === "") return;
+          // Known when the first piece is due.
+          void isWatched(goalId);
           kept = join(kept, delta);
           if (!sending) timer ??= setTimeout(flush, options.gatherMs);
         },

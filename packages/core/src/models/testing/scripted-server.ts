@@ -113,10 +113,10 @@ async function answer(
   if (scripted === "hang") return;
   if ("error" in scripted)
     return sendJson(response, scripted.error.status, dialect!.sayError(scripted.error), scripted.error.headers);
-  stream(response, dialect!, scripted, current);
+  await stream(response, dialect!, scripted, current);
 }
 
-function stream(response: ServerResponse, dialect: Dialect, scripted: ScriptedAnswer, seen: Seen): void {
+async function stream(response: ServerResponse, dialect: Dialect, scripted: ScriptedAnswer, seen: Seen): Promise<void> {
   response.writeHead(200, { "content-type": "text/event-stream" });
   const { head, tail } = dialect.say(fill(scripted, seen));
   for (const frame of head) response.write(render(frame));
@@ -124,6 +124,7 @@ function stream(response: ServerResponse, dialect: Dialect, scripted: ScriptedAn
   // Destroyed only after what was said has left, so that the client sees the break in the middle.
   if (scripted.after === "break") return void response.write(": breaking\n\n", () => response.destroy());
   if (scripted.after === "garbage") return void response.end('data: {"id": "r1", "choices": [{\n\n');
+  await scripted.hold?.();
   for (const frame of tail) response.write(render(frame));
   response.end();
 }

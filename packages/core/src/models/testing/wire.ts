@@ -46,6 +46,8 @@ export interface ScriptedAnswer {
   readonly usage?: ScriptedUsage;
   /** After the text and before the end: stay silent, cut the connection, or end with an event that is no JSON. */
   readonly after?: "hang" | "break" | "garbage";
+  /** After the text and before the end: waits for this. */
+  readonly hold?: () => Promise<unknown>;
 }
 
 export interface ScriptedUsage extends Usage {
