@@ -16,7 +16,7 @@ import { assembleModels, modelVariables } from "./models/routing/assemble.ts";
 import type { ModelSettings } from "./models/routing/settings.ts";
 import { defaultEmbeddingLimits, type EmbeddingLimits } from "./memory/embedding-limits.ts";
 import { defaultMaxRecordingBytes } from "./store/recording.ts";
-import { secretsIn } from "./redaction.ts";
+import { KnownSecrets, secretsIn } from "./redaction.ts";
 import { parseRedisSettings, redisModes, type RedisSettings } from "./redis-settings.ts";
 import { parseWebhookSources, type WebhookSource } from "./webhook-sources.ts";
 
@@ -154,8 +154,8 @@ export const settingNames: readonly string[] = [
 ];
 
 export interface Config {
-  /** Exact values that must not leave the process (`redaction.ts`). */
-  readonly secrets: readonly string[];
+  /** Exact values that must not leave the process (`redaction.ts`). Grows by keys that settings of models name. */
+  readonly secrets: KnownSecrets;
   readonly databaseUrl: string | null;
   /** Past a pooler that hands a connection on after each transaction, for what needs one of its own; null where there is none. */
   readonly databaseDirectUrl: string | null;
@@ -251,6 +251,7 @@ export function readConfig(
   if (!parsed.success)
     throw badEnvironment(parsed.error.issues.map((issue) => ({ field: issue.path.join("."), message: issue.message })));
   const values = parsed.data;
+  const secrets = new KnownSecrets(secretNames.flatMap((name) => secretsIn(given[name]?.trim() ?? "")));
   // What providers read is theirs to name: their keys come from variables that settings name, too.
   const modelEnv = given;
   const configFile = findConfigFile(values.OUTERLOOP_CONFIG, values.OUTERLOOP_CWD ?? cwd);
@@ -266,7 +267,7 @@ export function readConfig(
       "REDIS_URL is set but DATABASE_URL is not: the queue would outlive the state it belongs to. Set DATABASE_URL to a PostgreSQL with pgvector, or unset REDIS_URL to run embedded.",
     );
   return {
-    secrets: secretNames.flatMap((name) => secretsIn(given[name]?.trim() ?? "")),
+    secrets,
     databaseUrl: values.DATABASE_URL ?? null,
     databaseDirectUrl: values.DATABASE_DIRECT_URL ?? null,
     redis,
@@ -352,8 +353,8 @@ export function readConfig(
     metricsOpen: values.OUTERLOOP_METRICS_OPEN === "true",
     failpoint: values.OUTERLOOP_FAILPOINT,
     configFile,
-    readModels: (file) =>
-      assembleModels({
+    readModels(file) {
+      const settings = assembleModels({
         file: file.models,
         env: modelEnv,
         cwd,
@@ -363,7 +364,11 @@ export function readConfig(
           answerBytes: values.OUTERLOOP_MAX_ANSWER_BYTES,
           toolArgsBytes: values.OUTERLOOP_MAX_TOOL_ARGS_BYTES,
         },
-      }),
+      });
+      for (const { apiKey, baseUrl } of Object.values(settings.providers))
+        secrets.add([...secretsIn(apiKey ?? ""), ...secretsIn(baseUrl ?? "").slice(1)]);
+      return settings;
+    },
     replay: values.OUTERLOOP_REPLAY === undefined ? null : resolve(cwd, values.OUTERLOOP_REPLAY),
   };
 }

@@ -1,8 +1,9 @@
+import { inspect } from "node:util";
 import fc from "fast-check";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import { readConfig } from "./config.ts";
-import { createRedactor, minSecretChars, secretsIn } from "./redaction.ts";
+import { createRedactor, KnownSecrets, minSecretChars, secretsIn } from "./redaction.ts";
 
 /** Anything that a key or a password may be, with what JSON escapes and what escapes look like in it. */
 const secret = fc
@@ -139,4 +140,13 @@ test("the secrets of a process: keys, passwords in URLs as they are and decoded,
       "another secret, 32 bytes long...",
     ]),
   );
+});
+
+test("a secret that is learned later is taken out from then on, and what holds them shows none", () => {
+  const secrets = new KnownSecrets(["first-secret-of-all"]);
+  const redactor = createRedactor(secrets);
+  expect(redactor.said("a second-secret-of-all")).toBe("a second-secret-of-all");
+  secrets.add(["second-secret-of-all"]);
+  expect(redactor.said("a second-secret-of-all and a first-secret-of-all")).toBe("a [redacted] and a [redacted]");
+  expect(`${JSON.stringify(secrets)} ${inspect(secrets, { depth: 9, showHidden: true })}`).not.toContain("secret-of");
 });

@@ -30,15 +30,36 @@ export const minSecretChars = 6;
 const gone = "[redacted]";
 const mereWord = /^(?:[a-z]{0,15}|[A-Z]{0,15})$/;
 
-export function createRedactor(secrets: readonly string[]): Redactor {
-  const forms = [...new Set(secrets.filter((secret) => secret.length >= minSecretChars).flatMap(formsOf))]
-    // One that another begins with would leave the rest of it.
-    .toSorted((a, b) => b.length - a.length);
+/** The process's secrets, which may grow; nothing that shows an object shows them. */
+export class KnownSecrets {
+  readonly #values = new Set<string>();
+  /** As they are searched for, longest first: one that another begins with would leave the rest of it. */
+  #forms: readonly string[] = [];
 
-  const has = (text: string) => forms.some((form) => text.includes(form));
+  constructor(values: Iterable<string> = []) {
+    this.add(values);
+  }
+
+  get forms(): readonly string[] {
+    return this.#forms;
+  }
+
+  add(values: Iterable<string>): void {
+    const before = this.#values.size;
+    for (const value of values) if (value.length >= minSecretChars) this.#values.add(value);
+    if (this.#values.size === before) return;
+    this.#forms = [...new Set([...this.#values].flatMap(formsOf))].toSorted((a, b) => b.length - a.length);
+  }
+}
+
+export function createRedactor(secrets: KnownSecrets | readonly string[]): Redactor {
+  const known = secrets instanceof KnownSecrets ? secrets : new KnownSecrets(secrets);
+  const forms = () => known.forms;
+
+  const has = (text: string) => forms().some((form) => text.includes(form));
   const exact = (text: string) => {
     let clean = text;
-    for (const form of forms) if (clean.includes(form)) clean = clean.replaceAll(form, gone);
+    for (const form of forms()) if (clean.includes(form)) clean = clean.replaceAll(form, gone);
     return clean;
   };
   const said = (text: string) => redactShapes(exact(text), []);
@@ -58,10 +79,10 @@ export function createRedactor(secrets: readonly string[]): Redactor {
     mask(text) {
       let masked = text;
       let rest = 0;
-      for (const form of forms) {
+      for (const form of forms()) {
         masked = masked.replaceAll(form, "*".repeat(form.length));
       }
-      for (const form of forms) rest = Math.max(rest, beginningAtEnd(masked, form));
+      for (const form of forms()) rest = Math.max(rest, beginningAtEnd(masked, form));
       return { text: masked, rest };
     },
   };

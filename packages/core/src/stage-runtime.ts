@@ -308,4 +308,3 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     },
   };
 }
-

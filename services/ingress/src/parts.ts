@@ -4,17 +4,7 @@ import type { Registry } from "@outerloop/skills";
 
 export type IngressParts = Pick<
   Runtime,
-  | "log"
-  | "database"
-  | "db"
-  | "queue"
-  | "bus"
-  | "metrics"
-  | "progress"
-  | "createId"
-  | "redactor"
-  | "send"
-  | "dispatch"
+  "log" | "database" | "db" | "queue" | "bus" | "metrics" | "progress" | "createId" | "redactor" | "send" | "dispatch"
 >;
 
 export interface IngressOptions {

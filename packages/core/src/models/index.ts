@@ -3,7 +3,6 @@ export { createAnthropic } from "./adapters/anthropic.ts";
 export type { Connection } from "./adapters/shared/connection.ts";
 export { defaultTimeouts, type Timeouts } from "./adapters/shared/live-call.ts";
 export { createOpenAiChat } from "./adapters/openai/chat.ts";
-export { createOpenAiEmbedder } from "./adapters/openai/embedder.ts";
 export { createOpenAiResponses } from "./adapters/openai/responses.ts";
 export type { Embedder, Provider, ProviderResponse } from "./provider.ts";
 export { assembleModels } from "./routing/assemble.ts";

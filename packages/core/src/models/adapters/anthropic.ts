@@ -64,7 +64,7 @@ export function createAnthropic(connection: Connection): Provider {
     // The SDK adds /v1 itself; users who know OpenAI's convention write it too.
     baseURL: (connection.baseURL ?? ownBaseUrl).replace(/\/v1\/?$/, ""),
     timeout: sdkTimeoutMs(connection),
-    // Retries are counted in one place, `retry.ts`.
+    // Retries are counted in one place, `routing/call.ts`.
     maxRetries: 0,
     logLevel: "off",
     ...(connection.fetch ? { fetch: connection.fetch } : {}),

@@ -4,8 +4,6 @@ import { contextOf, noKey, sdkTimeoutMs, timeoutsOf, type Connection } from "../
 import { liveCall } from "../shared/live-call.ts";
 import { quirksOf } from "./quirks.ts";
 
-export { isOpenAiHost } from "./quirks.ts";
-
 const ownBaseUrl = "https://api.openai.com/v1";
 
 export function createOpenAiClient(connection: Connection): OpenAI {
@@ -15,7 +13,7 @@ export function createOpenAiClient(connection: Connection): OpenAI {
     apiKey,
     baseURL: connection.baseURL ?? ownBaseUrl,
     timeout: sdkTimeoutMs(connection),
-    // Retries are counted in one place, `retry.ts`.
+    // Retries are counted in one place, `routing/call.ts`.
     maxRetries: 0,
     logLevel: "off",
     ...(quirksOf(connection).auth === "api-key" && { defaultHeaders: { authorization: null, "api-key": apiKey } }),
