@@ -302,6 +302,10 @@ export function waitingCases(size: Size): void {
       expect(await deployment.client.goals.retry(id)).toMatchObject({ tasks: ["t1"] });
       await until(id, isWaiting(2));
       await deployment.client.goals.cancel(id);
+      // Whoever knows better lets it be called again.
+      const { held } = await deployment.client.models.get();
+      expect(held).toMatchObject([{ state: "cooling", reason: expect.stringContaining("slow down") as string }]);
+      expect((await deployment.client.models.release(held[0]!.model)).held).toEqual([]);
     }, 60_000);
 
     if (size === "embedded") return;

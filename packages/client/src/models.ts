@@ -10,6 +10,8 @@ import type { Http } from "./http.ts";
 
 export interface ModelCalls {
   get(options?: CallOptions): Promise<ModelsResource>;
+  /** Lets a model that is held back be called again. Needs an admin's key. */
+  release(model: string, options?: CallOptions): Promise<ModelsResource>;
   /** Asks for a test of all routes, and waits for its results. Needs an admin's key. */
   test(options?: CallOptions & { readonly waitMs?: number }): Promise<ModelTestResource>;
 }
@@ -23,6 +25,8 @@ const defaultWaitMs = 150_000;
 export function createModelCalls(http: Http): ModelCalls {
   return {
     get: (options = {}) => http.json(modelsResourceSchema, { path: "/v1/models", tries, ...options }),
+    release: (model, options = {}) =>
+      http.json(modelsResourceSchema, { method: "POST", path: "/v1/models/release", body: { model }, ...options }),
     async test({ waitMs = defaultWaitMs, ...options } = {}) {
       const asked = await http.json(modelTestSchema, {
         method: "POST",

@@ -131,7 +131,7 @@ test("the secrets of a process: keys, passwords in URLs as they are and decoded,
       },
     }),
   });
-  expect(secrets).toEqual(
+  expect(secrets.forms).toEqual(
     expect.arrayContaining([
       "db-pass-1",
       "postgres://u:db-pass-1@h/d",

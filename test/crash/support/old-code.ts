@@ -12,7 +12,7 @@ export type OldCode =
   | { readonly kind: "missing"; readonly why: string };
 
 /** What people run who upgrade to this: the commit of the last release, or the last with its schema. A release sets it to itself. */
-const lastRelease = "7088100bc4ddfb364047b2395cae37161c37f068";
+const lastRelease = "7528b7082beea5ec5e18f188fc420dafb5a5fba5";
 
 /** Made once and kept. OUTERLOOP_TEST_UPGRADE_FROM names another commit than that of the last release. */
 export async function prepareOldCode(): Promise<OldCode> {

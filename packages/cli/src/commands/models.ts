@@ -38,6 +38,17 @@ export function addModels(program: Command, context: Context): void {
       else context.print(...testLines(results, context.style));
       if (results.some((each) => !each.ok)) context.exitWith(exitCodes.goalFailed);
     });
+  models
+    .command("release")
+    .description("let a model that is held back be called again, without waiting for its next probe")
+    .argument("<model>", "as `models` names it: provider/model")
+    .action(async (model: string, _flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<GlobalOptions>();
+      const { client } = await context.connect(flags);
+      const state = await client.models.release(model);
+      if (flags.json === true) return context.print(printableJson(state, 2));
+      context.print(`${printableLine(model)} is called again.`);
+    });
   program
     .command("usage")
     .description("what model calls took and cost: of a goal by task, or of all goals by model")

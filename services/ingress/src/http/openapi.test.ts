@@ -75,6 +75,7 @@ test("every call on goals and steps is described", () => {
       "post /v1/models/tests",
       "get /v1/models/tests/{id}",
       "get /v1/usage",
+      "post /v1/models/release",
       "get /v1/approvals",
       "get /v1/approvals/{id}",
       "post /v1/approvals/{id}",

@@ -1,6 +1,7 @@
 /** Models for operators: routes and their state, a test of all of them, what calls took and cost, another route for a goal. */
 import {
   askModelTest,
+  createModelControl,
   findModelTest,
   getGoal,
   goalResourceSchema,
@@ -11,6 +12,7 @@ import {
   modelTestSchema,
   OuterloopError,
   readModelState,
+  releaseModelSchema,
   rerouteGoal,
   rerouteSchema,
   tenantUsage,
@@ -82,6 +84,28 @@ export function modelRoutes({ db, createId }: Pick<IngressParts, "db" | "createI
         const test = await findModelTest(db, params["id"]!);
         if (test === undefined) throw new OuterloopError("not_found", `There is no test ${params["id"]}.`);
         return json(toTest(test));
+      },
+    ),
+    defineRoute(
+      {
+        method: "post",
+        path: "/v1/models/release",
+        name: "releaseModel",
+        summary:
+          "Let a model that is held back be called again, without waiting for its next probe. All processes know within two seconds.",
+        role: "admin",
+        body: { schema: releaseModelSchema, required: true, maxBytes },
+        answers: {
+          200: { description: "Models as they are now.", schema: ["Models", modelsResourceSchema] },
+          404: { description: "No such model is held back." },
+        },
+      },
+      async ({ body }) => {
+        const { held } = await readModelState(db);
+        if (!held.some((each) => each.model === body.model))
+          throw new OuterloopError("not_found", `${body.model} is not held back.`);
+        await createModelControl(db).release(body.model);
+        return json(toResource(await readModelState(db)));
       },
     ),
     defineRoute(

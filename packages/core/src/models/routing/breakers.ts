@@ -40,8 +40,8 @@ interface Known extends HeldTarget {
 
 /** Shorter waits are a try's own. */
 const shortestCoolMs = 1000;
-/** A provider may say anything; after this it is tried. */
-const longestCoolMs = 3_600_000;
+/** What one call was told holds back all others no longer than this; then one is made, and told again. */
+const longestCoolMs = 60_000;
 /** What nobody asked for in this time is not probed. */
 const wantedMs = 120_000;
 /** Of what waits for a probe that is due. */

@@ -382,7 +382,8 @@ describe("a routed call", () => {
     });
     const again = await model(request, options).catch((thrown: unknown) => thrown);
     expect(again).toMatchObject({ code: "held_back", tries: [{ why: "breaker_open" }] });
-    expect((again as { retry: { afterMs: number } }).retry.afterMs).toBeGreaterThan(3_590_000);
+    // One answer does not stop everybody for an hour.
+    expect((again as { retry: { afterMs: number } }).retry.afterMs).toBeLessThanOrEqual(60_000);
     expect(main.seen).toHaveLength(1);
   });
 
