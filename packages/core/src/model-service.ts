@@ -9,6 +9,8 @@ import type { LeaseId } from "./domain/ids.ts";
 import type { Logger } from "./logging.ts";
 import type { Metrics } from "./metrics.ts";
 import { createModels, type Models } from "./models/routing/models.ts";
+import type { ModelSettings } from "./models/routing/settings.ts";
+import { createTargets } from "./models/routing/targets.ts";
 import type { Embedder, Provider } from "./models/provider.ts";
 import type { Db } from "./store/database.ts";
 import { createModelControl, dropOldModelRows } from "./store/model-control.ts";
@@ -16,6 +18,8 @@ import { finishModelTest, takeModelTest, writeModelView } from "./store/model-vi
 
 export interface ModelServiceParts {
   readonly config: Pick<Config, "configFile" | "readModels">;
+  /** Those that it begins with. */
+  readonly settings: ModelSettings;
   readonly service: string;
   readonly db: Db;
   readonly log: Logger;
@@ -41,11 +45,22 @@ const cleanEveryMs = 3_600_000;
 /** Of all models of all routes. */
 const testMs = 120_000;
 
-/** @throws OuterloopError `config` where the settings cannot work */
+/**
+ * Before anything is opened.
+ * @throws OuterloopError `config` where the settings cannot work
+ */
+export function readModelSettings(
+  { configFile, readModels }: ModelServiceParts["config"],
+  offline: Provider,
+): ModelSettings {
+  const settings = readModels(configFile === null ? {} : readConfigFile(configFile));
+  createTargets(settings, { offline });
+  return settings;
+}
+
 export async function startModelService(parts: ModelServiceParts): Promise<ModelService> {
   const { config, service, db, log, metrics, lease, isChild } = parts;
-  const file = config.configFile === null ? {} : readConfigFile(config.configFile);
-  const models = createModels(config.readModels(file), {
+  const models = createModels(parts.settings, {
     offline: parts.offline,
     localEmbedder: parts.localEmbedder,
     control: createModelControl(db),

@@ -10,7 +10,7 @@ import type { LeaseId } from "./domain/ids.ts";
 import { createLogger } from "./logging.ts";
 import { createLocalEmbedder } from "./memory/local-embedder.ts";
 import { createMetrics, observeProcess } from "./metrics.ts";
-import { startModelService, type ModelServiceParts } from "./model-service.ts";
+import { readModelSettings, startModelService, type ModelServiceParts } from "./model-service.ts";
 import { assembleModels, createReplayProvider, readRecording, type Models, type Provider } from "./models/index.ts";
 import { createOfflineProvider } from "./models/offline/index.ts";
 import { openQueueBackend, type QueueBackend } from "./queue/backend.ts";
@@ -75,6 +75,10 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
   armFailpoint(armed, () => log.flush());
   // A replay stands where the offline model would, and leaves nobody else to be asked.
   const replay = config.replay === null ? undefined : createReplayProvider(readRecording(config.replay));
+  const offline = replay ?? options.offline ?? createOfflineProvider();
+  // Who calls no model needs neither their keys nor their settings, and a replay asks nobody else.
+  const modelConfig = options.callsModels === false || replay !== undefined ? noModels : config;
+  const settings = readModelSettings(modelConfig, offline);
   const closers: (() => Promise<unknown>)[] = [];
   /** In the opposite order of opening; one that fails does not keep the others open. */
   const closeAll = async () => {
@@ -132,14 +136,14 @@ export async function openRuntime(config: Config, options: RuntimeOptions): Prom
     const metrics = createMetrics();
     if (!isChild) observeProcess(metrics);
     const { models, close: closeModels } = await startModelService({
-      // Who calls no model needs neither their keys nor their settings, and a replay asks nobody else.
-      config: options.callsModels === false || replay !== undefined ? noModels : config,
+      config: modelConfig,
+      settings,
       service: options.service,
       db,
       log,
       metrics,
       lease,
-      offline: replay ?? options.offline ?? createOfflineProvider(),
+      offline,
       localEmbedder: createLocalEmbedder(),
       isChild: isChild || options.callsModels === false,
     });
