@@ -42,6 +42,9 @@ CREATE TABLE model_queues (
   -- The turn of the one who comes next.
   next_at timestamptz NOT NULL,
   waits_until timestamptz NOT NULL,
+  -- Of a call that came in its turn and was too large for what was free: others leave so much, those who came later.
+  saved_tokens bigint NOT NULL DEFAULT 0,
+  saved_since timestamptz,
   PRIMARY KEY (scope, tenant_id)
 );
 
@@ -63,7 +66,7 @@ CREATE TABLE model_tests (
   done_at timestamptz
 );
 
--- A window is counted in 120 parts, of which the oldest counts whole; one more is for requests that are under way to the provider.
+-- A window is counted in 120 parts, of which the oldest counts whole; two more are for requests that are under way to the provider.
 -- p_scopes: [{scope, requests, tokens, tenant_requests, tenant_tokens}]. Takes from all of them or from none.
 -- Returns {bucket} or {scope, wait_ms}: whose turn it is not, and when it comes, about.
 CREATE FUNCTION take_model_slots(p_scopes jsonb, p_tenant text, p_tokens bigint, p_window_ms bigint, p_waited boolean) RETURNS jsonb
@@ -75,14 +78,16 @@ DECLARE
   v_now timestamptz;
   v_bucket bigint;
   s record;
+  -- What is used; what others who wait have not had yet of an equal share, and what is saved for them.
   u record;
-  q record;
+  own model_queues%ROWTYPE;
   too_many record;
   v_tokens bigint;
   v_share float8;
+  v_fits boolean;
+  v_is_turn boolean;
   v_wait_ms float8;
   v_step_ms float8;
-  v_next timestamptz;
 BEGIN
   INSERT INTO model_limits (scope) SELECT x.scope FROM jsonb_to_recordset(p_scopes) AS x(scope text) ORDER BY 1 ON CONFLICT DO NOTHING;
   PERFORM FROM model_limits l WHERE l.scope IN (SELECT x.scope FROM jsonb_to_recordset(p_scopes) AS x(scope text))
@@ -95,50 +100,57 @@ BEGIN
   LOOP
     -- What is larger than a limit goes when all of it is free.
     v_tokens := least(p_tokens, s.tokens, s.tenant_tokens);
-    SELECT coalesce(sum(b.requests), 0) AS requests, coalesce(sum(b.tokens), 0) AS tokens,
-        coalesce(sum(b.requests) FILTER (WHERE b.tenant_id = p_tenant), 0) AS own_requests,
-        coalesce(sum(b.tokens) FILTER (WHERE b.tenant_id = p_tenant), 0) AS own_tokens
-      INTO u FROM model_buckets b WHERE b.scope = s.scope AND b.bucket > v_bucket - kept;
-    -- Others who wait, and what they have not had yet of an equal share.
-    SELECT count(*) AS others INTO q FROM model_queues m WHERE m.scope = s.scope AND m.tenant_id <> p_tenant AND m.waits_until > v_now;
-    v_share := 1.0 / (q.others + 1);
-    SELECT q.others AS others,
-        coalesce(sum(greatest(0, s.requests * v_share - used.requests)), 0) AS requests,
-        coalesce(sum(greatest(0, s.tokens * v_share - used.tokens)), 0) AS tokens
-      INTO q FROM model_queues m CROSS JOIN LATERAL (
-        SELECT coalesce(sum(b.requests), 0) AS requests, coalesce(sum(b.tokens), 0) AS tokens FROM model_buckets b
-          WHERE b.scope = s.scope AND b.tenant_id = m.tenant_id AND b.bucket > v_bucket - kept) used
-      WHERE m.scope = s.scope AND m.tenant_id <> p_tenant AND m.waits_until > v_now;
+    SELECT * INTO own FROM model_queues m WHERE m.scope = s.scope AND m.tenant_id = p_tenant AND m.waits_until > v_now;
+    SELECT 1.0 / (1 + count(*)) INTO v_share FROM model_queues m WHERE m.scope = s.scope AND m.tenant_id <> p_tenant AND m.waits_until > v_now;
+    SELECT coalesce(sum(x.requests), 0) AS requests, coalesce(sum(x.tokens), 0) AS tokens,
+        coalesce(sum(x.requests) FILTER (WHERE x.tenant_id = p_tenant), 0) AS own_requests,
+        coalesce(sum(x.tokens) FILTER (WHERE x.tenant_id = p_tenant), 0) AS own_tokens,
+        coalesce(sum(greatest(0, s.requests * v_share - x.requests)) FILTER (WHERE x.waits), 0) AS others_requests,
+        coalesce(sum(greatest(0, s.tokens * v_share - x.tokens)) FILTER (WHERE x.waits), 0) AS others_tokens,
+        coalesce(sum(x.saved_tokens) FILTER (WHERE x.waits AND x.saved_since < coalesce(own.saved_since, v_now)), 0) AS saved_tokens
+      INTO u FROM (
+        SELECT tenant_id, coalesce(used.requests, 0) AS requests, coalesce(used.tokens, 0) AS tokens,
+          coalesce(m.waits_until > v_now AND tenant_id <> p_tenant, false) AS waits, m.saved_tokens, m.saved_since
+        FROM (SELECT b.tenant_id, sum(b.requests) AS requests, sum(b.tokens) AS tokens FROM model_buckets b
+            WHERE b.scope = s.scope AND b.bucket > v_bucket - kept AND b.bucket <= v_bucket GROUP BY b.tenant_id) used
+          FULL JOIN (SELECT * FROM model_queues q WHERE q.scope = s.scope AND q.waits_until > v_now) m USING (tenant_id)) x;
 
-    SELECT m.next_at INTO v_next FROM model_queues m WHERE m.scope = s.scope AND m.tenant_id = p_tenant AND m.waits_until > v_now;
-    CONTINUE WHEN
-      (s.requests IS NULL OR u.requests < s.requests AND (u.own_requests + 1 <= s.requests * v_share OR u.requests + 1 + q.requests <= s.requests))
-      AND (s.tokens IS NULL OR u.tokens + v_tokens <= s.tokens
-        AND (u.own_tokens + v_tokens <= s.tokens * v_share OR u.tokens + v_tokens + q.tokens <= s.tokens OR u.own_tokens = 0))
+    v_fits :=
+      (s.requests IS NULL OR u.requests < s.requests
+        AND (u.own_requests + 1 <= s.requests * v_share OR u.requests + 1 + u.others_requests <= s.requests OR u.own_requests = 0))
+      AND (s.tokens IS NULL OR u.tokens + v_tokens + u.saved_tokens <= s.tokens
+        AND (u.own_tokens + v_tokens <= s.tokens * v_share OR u.tokens + v_tokens + u.others_tokens <= s.tokens OR u.own_tokens = 0))
       AND (s.tenant_requests IS NULL OR u.own_requests < s.tenant_requests)
-      AND (s.tenant_tokens IS NULL OR u.own_tokens + v_tokens <= s.tenant_tokens)
-      -- Whoever comes goes behind those of its tenant who wait, unless so much is free that they cannot be coming any more.
-      AND (p_waited OR v_next IS NULL OR v_next <= v_now
-        OR coalesce(least(s.requests - u.requests - q.requests, s.tenant_requests - u.own_requests) > greatest(2, s.requests * 0.05),
-          u.tokens + v_tokens + q.tokens <= s.tokens * 0.8));
+      AND (s.tenant_tokens IS NULL OR u.own_tokens + v_tokens <= s.tenant_tokens);
+    -- Whoever comes goes behind those of its tenant who wait, unless so much is free that they cannot be coming any more.
+    v_is_turn := p_waited OR own.next_at IS NULL OR own.next_at <= v_now;
+    IF v_fits AND NOT v_is_turn AND coalesce(
+        least(s.requests - u.requests - u.others_requests, s.tenant_requests - u.own_requests)
+          >= least(greatest(2, s.requests * 0.05), s.requests, s.tenant_requests),
+        u.tokens + v_tokens + u.others_tokens <= s.tokens * 0.8) THEN
+      UPDATE model_queues m SET next_at = v_now, waits_until = least(m.waits_until, v_now + interval '5 seconds')
+        WHERE m.scope = s.scope AND m.tenant_id = p_tenant;
+      v_is_turn := true;
+    END IF;
+    CONTINUE WHEN v_fits AND v_is_turn;
 
     -- When enough of what was taken is out of the window; of its own, where others wait, what is above its share.
     SELECT greatest(u.requests + 1 - s.requests, 0) AS requests,
-        greatest(u.tokens + v_tokens - s.tokens, 0) AS tokens,
-        greatest(u.own_requests + 1 - s.tenant_requests, CASE WHEN q.others > 0 THEN u.own_requests + 1 - s.requests * v_share END, 0) AS own_requests,
-        greatest(u.own_tokens + v_tokens - s.tenant_tokens, CASE WHEN q.others > 0 THEN u.own_tokens + v_tokens - s.tokens * v_share END, 0) AS own_tokens
+        greatest(u.tokens + v_tokens + u.saved_tokens - s.tokens, 0) AS tokens,
+        greatest(u.own_requests + 1 - s.tenant_requests, CASE WHEN v_share < 1 THEN u.own_requests + 1 - s.requests * v_share END, 0) AS own_requests,
+        greatest(u.own_tokens + v_tokens - s.tenant_tokens, CASE WHEN v_share < 1 THEN u.own_tokens + v_tokens - s.tokens * v_share END, 0) AS own_tokens
       INTO too_many;
     v_wait_ms := 0;
-    IF too_many.requests > 0 OR too_many.tokens > 0 OR too_many.own_requests > 0 OR too_many.own_tokens > 0 THEN
+    IF NOT v_fits THEN
       SELECT coalesce(min((w.bucket + kept) * v_part_ms) - extract(epoch FROM v_now) * 1000, p_window_ms) INTO v_wait_ms FROM (
         SELECT b.bucket,
           sum(sum(b.requests)) OVER (ORDER BY b.bucket) AS requests,
           sum(sum(b.tokens)) OVER (ORDER BY b.bucket) AS tokens,
           sum(coalesce(sum(b.requests) FILTER (WHERE b.tenant_id = p_tenant), 0)) OVER (ORDER BY b.bucket) AS own_requests,
           sum(coalesce(sum(b.tokens) FILTER (WHERE b.tenant_id = p_tenant), 0)) OVER (ORDER BY b.bucket) AS own_tokens
-        FROM model_buckets b WHERE b.scope = s.scope AND b.bucket > v_bucket - kept GROUP BY b.bucket) w
+        FROM model_buckets b WHERE b.scope = s.scope AND b.bucket > v_bucket - kept AND b.bucket <= v_bucket GROUP BY b.bucket) w
         WHERE w.requests >= too_many.requests AND w.tokens >= too_many.tokens
-          AND w.own_requests >= too_many.own_requests AND w.own_tokens >= too_many.own_tokens;
+          AND w.own_requests >= least(too_many.own_requests, u.own_requests) AND w.own_tokens >= least(too_many.own_tokens, u.own_tokens);
     END IF;
     v_step_ms := p_window_ms * greatest(
       coalesce(1.0 / (s.requests * v_share), 0), coalesce(1.0 / s.tenant_requests, 0),
@@ -146,22 +158,31 @@ BEGIN
     v_wait_ms := least(greatest(v_wait_ms, 0), p_window_ms * 1.1);
     -- One who waited and came too early waits for the next that is free, others behind all who wait.
     IF p_waited THEN
-      v_wait_ms := v_wait_ms + v_step_ms * (1 + random());
+      v_wait_ms := v_wait_ms + least(v_step_ms, p_window_ms) * (0.1 + random());
     ELSE
-      v_wait_ms := greatest(v_wait_ms, coalesce(extract(epoch FROM v_next - v_now) * 1000, 0)) + v_step_ms;
+      v_wait_ms := greatest(v_wait_ms, coalesce(extract(epoch FROM own.next_at - v_now) * 1000, 0)) + v_step_ms;
     END IF;
-    INSERT INTO model_queues AS m (scope, tenant_id, next_at, waits_until)
-      VALUES (s.scope, p_tenant, v_now + make_interval(secs => v_wait_ms / 1000), v_now + make_interval(secs => v_wait_ms / 1000 + 5))
+    INSERT INTO model_queues AS m (scope, tenant_id, next_at, waits_until, saved_tokens, saved_since)
+      VALUES (s.scope, p_tenant, v_now + make_interval(secs => v_wait_ms / 1000),
+        -- Those who wait longer come in turns before, and renew it; it ends soon where they were all cancelled.
+        v_now + make_interval(secs => least(v_wait_ms, 2 * p_window_ms) / 1000 + 5), 0, NULL)
       ON CONFLICT (scope, tenant_id) DO UPDATE SET
-        next_at = CASE WHEN p_waited THEN m.next_at ELSE excluded.next_at END,
+        next_at = CASE WHEN p_waited AND m.waits_until > v_now THEN m.next_at ELSE excluded.next_at END,
         waits_until = greatest(m.waits_until, excluded.waits_until);
+    IF p_waited AND s.tokens IS NOT NULL AND u.tokens + v_tokens > s.tokens THEN
+      UPDATE model_queues m SET saved_tokens = greatest(m.saved_tokens, v_tokens), saved_since = coalesce(m.saved_since, v_now)
+        WHERE m.scope = s.scope AND m.tenant_id = p_tenant;
+    END IF;
     RETURN jsonb_build_object('scope', s.scope, 'wait_ms', ceil(v_wait_ms));
   END LOOP;
 
   INSERT INTO model_buckets AS b (scope, bucket, tenant_id, requests, tokens)
     SELECT x.scope, v_bucket, p_tenant, 1, p_tokens FROM jsonb_to_recordset(p_scopes) AS x(scope text) ORDER BY 1
     ON CONFLICT (scope, bucket, tenant_id) DO UPDATE SET requests = b.requests + 1, tokens = b.tokens + excluded.tokens;
-  DELETE FROM model_buckets b WHERE b.bucket < v_bucket - 2 * kept
+  UPDATE model_queues m SET saved_tokens = 0, saved_since = NULL WHERE m.tenant_id = p_tenant AND m.saved_tokens > 0
+    AND p_tokens >= m.saved_tokens AND m.scope IN (SELECT x.scope FROM jsonb_to_recordset(p_scopes) AS x(scope text));
+  -- Also what a clock that was put back, or another window, has left in the future.
+  DELETE FROM model_buckets b WHERE (b.bucket < v_bucket - 2 * kept OR b.bucket > v_bucket)
     AND b.scope IN (SELECT x.scope FROM jsonb_to_recordset(p_scopes) AS x(scope text));
   DELETE FROM model_queues m WHERE m.waits_until < v_now
     AND m.scope IN (SELECT x.scope FROM jsonb_to_recordset(p_scopes) AS x(scope text));

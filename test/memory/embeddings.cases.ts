@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import {
   createId,
   createLogger,
+  createLocalEmbedder,
   createMemory,
   createMetrics,
   createStore,
@@ -48,7 +49,8 @@ export function embeddingCases(name: string, open: () => Promise<Database>): voi
       const memory = createMemory({
         store: createStore(database.db),
         vectors,
-        embedder,
+        embedder: () => embedder,
+        localEmbedder: createLocalEmbedder(),
         embedderOf,
         learns: true,
         limits: { ...defaultEmbeddingLimits, ...given.limits },

@@ -75,6 +75,7 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
       model: "script",
       costMicroUsd: (inputTokens + outputTokens) * microUsdPerToken,
       asked: "scripted/script",
+      isRouted: true,
       priceVersion: null,
       firstTokenMs: null,
       tries: [],
@@ -192,7 +193,7 @@ export function createScriptedModels(world: World, random: Random, faults: Provi
 
   return {
     model,
-    embedder,
+    embedder: () => embedder,
     embedderOf: () => null,
     countModels: () => 1,
     price: () => (input, output) => (input + output) * microUsdPerToken,

@@ -112,6 +112,48 @@ export function modelControlCases(name: string, open: () => Promise<Database>): 
         expect(await take(limits, "t_small", 0, true)).toMatchObject({ kind: "taken" });
     });
 
+    test("a call that is large for its limit is not passed over for ever by small ones", async () => {
+      const windowMs = 1200;
+      const limits = [limit({ tokens: 10_000 })];
+      const ended = new AbortController();
+      // Half of the limit, in small calls, whatever the other waits.
+      const small = async (): Promise<void> => {
+        while (!ended.signal.aborted) {
+          await take(limits, "t_small", 250, false, windowMs);
+          await new Promise((resolve) => setTimeout(resolve, windowMs / 20));
+        }
+      };
+      const others = small();
+      let taken = await take(limits, "t_large", 9000, false, windowMs);
+      const from = performance.now();
+      while (taken.kind === "full" && performance.now() - from < 20 * windowMs) {
+        const { waitMs } = taken;
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        taken = await take(limits, "t_large", 9000, true, windowMs);
+      }
+      ended.abort();
+      await others;
+      expect(taken.kind).toBe("taken");
+    });
+
+    test("those who were cancelled hold a place for two windows at most", async () => {
+      const limits = [limit({ requests: 2 })];
+      for (let asked = 0; asked < 200; asked += 1) await take(limits, "t_many", 0, false);
+      await sql`DELETE FROM model_buckets WHERE scope = ${limits[0]!.scope}`.execute(database.db);
+      // All of it is free, so that nobody who waits can be coming.
+      expect(await take(limits, "t_many")).toMatchObject({ kind: "taken" });
+      const { rows } = await sql<{ ms: number }>`
+        SELECT (extract(epoch FROM waits_until - clock_timestamp()) * 1000)::float8 AS ms FROM model_queues
+        WHERE scope = ${limits[0]!.scope}`.execute(database.db);
+      expect(rows[0]?.ms).toBeLessThan(5001);
+    });
+
+    test("a window that was set longer begins with what it finds", async () => {
+      const limits = [limit({ requests: 2 })];
+      await takeAll(2, limits);
+      expect(await take(limits, "t_1", 0, true, 600_000)).toMatchObject({ kind: "taken" });
+    });
+
     test("in no window is more taken than there is, and little of it is left, however many ask", async () => {
       const windowMs = 1200;
       const limits = [limit({ requests: 24 })];

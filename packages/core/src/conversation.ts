@@ -92,7 +92,6 @@ export class Conversation<Value> {
       avoid: this.#avoid,
     });
     failpoint(this.#parts.answered);
-    const { asked } = response;
     const { step, row, prompts, blobs, settle, event } = journalModelCall(
       {
         attempt,
@@ -108,14 +107,12 @@ export class Conversation<Value> {
       task,
     );
     this.#request = request;
-    const answered = this.#read(step, { steps: [row], prompts, blobs, settle, events: [event] }, schema);
-    this.#answeredBy = asked;
-    return answered;
+    return this.#read(step, { steps: [row], prompts, blobs, settle, events: [event] }, schema);
   }
 
   #read(step: ModelStep, journal: Journal, schema: AnswerSchema<Value>): Answered<Value> {
     this.#message = step.output.message;
-    this.#answeredBy = `${step.output.provider}/${step.output.model}`;
+    this.#answeredBy = step.output.asked ?? `${step.output.provider}/${step.output.model}`;
     this.#before = step.usage;
     return { kind: "answer", read: readStructured(step.output.message.text, schema), journal };
   }

@@ -4,6 +4,7 @@ export { Conversation, type AnswerSchema, type Journal } from "./conversation.ts
 export * from "./domain/index.ts";
 export { failpoint, failpointNames, type FailpointName } from "./failpoints.ts";
 export { createLogger, traceIdOf, type Logger } from "./logging.ts";
+export { createLocalEmbedder } from "./memory/local-embedder.ts";
 export { createMemory, type Memory } from "./memory/memory.ts";
 export { createMetrics, type Metrics } from "./metrics.ts";
 export * from "./models/index.ts";

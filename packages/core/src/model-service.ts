@@ -9,7 +9,7 @@ import type { LeaseId } from "./domain/ids.ts";
 import type { Logger } from "./logging.ts";
 import type { Metrics } from "./metrics.ts";
 import { createModels, type Models } from "./models/routing/models.ts";
-import type { ModelSettings } from "./models/routing/settings.ts";
+import { partTarget, type ModelSettings } from "./models/routing/settings.ts";
 import { createTargets } from "./models/routing/targets.ts";
 import type { Embedder, Provider } from "./models/provider.ts";
 import type { Db } from "./store/database.ts";
@@ -23,7 +23,7 @@ export interface ModelServiceParts {
   readonly service: string;
   readonly db: Db;
   readonly log: Logger;
-  readonly metrics: Pick<Metrics, "modelTries" | "modelHeld" | "modelReloads">;
+  readonly metrics: Pick<Metrics, "modelTries" | "modelHeld" | "modelReloads" | "tokens" | "costUsd">;
   readonly lease: LeaseId;
   readonly offline: Provider;
   readonly localEmbedder: Embedder;
@@ -65,14 +65,25 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
     localEmbedder: parts.localEmbedder,
     control: createModelControl(db),
     onBreaker(target, state, reason) {
-      metrics.modelHeld.set({ model: target }, state === "closed" ? 0 : 1);
+      if (state === "closed") metrics.modelHeld.remove({ model: labelOf(target) });
+      else metrics.modelHeld.set({ model: labelOf(target) }, 1);
       const line = { event: `model_${state}`, model: target, reason };
       if (state === "closed") log.info(line);
       else log.warn(line);
     },
-    onFailure: (stage, { model, why }) => metrics.modelTries.inc({ stage, model, outcome: why }),
+    onFailure: (stage, { model, why }) => metrics.modelTries.inc({ stage, model: labelOf(model), outcome: why }),
+    onUsage(use, model, tokens, costMicroUsd) {
+      const { provider, model: name = "" } = partTarget(model);
+      const labels = { stage: use, provider, model: name };
+      metrics.tokens.inc({ ...labels, type: "input" }, tokens);
+      if (costMicroUsd !== null) metrics.costUsd.inc(labels, costMicroUsd / 1e6);
+    },
     onFault: (thrown) => log.warn({ event: "model_control_failed", error: messageOf(thrown) }),
   });
+  /** Goals may name any number of models. */
+  function labelOf(model: string): string {
+    return models.isRouted(model) ? model : "other";
+  }
   const view = () => writeModelView(db, { lease, service, routes: models.describe(), settings: models.settings });
   const failed = (event: string) => (thrown: unknown) => log.warn({ event, error: messageOf(thrown) });
 
@@ -81,7 +92,7 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
   let viewedAt = -Infinity;
   let cleanedAt = performance.now();
   async function turn(): Promise<void> {
-    if (!models.offline) await models.sync();
+    if (models.reachesOut) await models.sync();
     if (isChild) return;
     const test = await takeModelTest(db, testMs);
     if (test !== null) void runTest(test).catch(failed("model_test_failed"));
@@ -97,7 +108,9 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
   }
   async function runTest(id: string): Promise<void> {
     const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(testMs)]);
-    await finishModelTest(db, id, await models.test(signal));
+    const results = await models.test(signal);
+    // Another process makes it then.
+    if (!stopping.signal.aborted) await finishModelTest(db, id, results);
   }
   const sync = () => {
     if (isSyncing) return;
@@ -106,12 +119,13 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
       .catch(failed("model_sync_failed"))
       .finally(() => (isSyncing = false));
   };
-  let timer = setInterval(sync, models.offline ? restEveryMs : syncEveryMs);
+  let timer = setInterval(sync, models.reachesOut ? syncEveryMs : restEveryMs);
   timer.unref();
   await turn();
 
   /** Settings that cannot work change nothing: what was there goes on. */
   async function reload(path: string): Promise<void> {
+    if (stopping.signal.aborted) return;
     let changed: ConfigFile;
     try {
       changed = await reloadConfigFile(path);
@@ -124,7 +138,7 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
     metrics.modelReloads.inc({ outcome: "taken" });
     log.info({ event: "config_reloaded", routes: routesOf(models) });
     clearInterval(timer);
-    timer = setInterval(sync, models.offline ? restEveryMs : syncEveryMs);
+    timer = setInterval(sync, models.reachesOut ? syncEveryMs : restEveryMs);
     timer.unref();
     viewedAt = -Infinity;
     sync();
@@ -143,6 +157,7 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
       unwatch();
       clearInterval(timer);
       stopping.abort();
+      await reloading;
       await models.close();
     },
   };

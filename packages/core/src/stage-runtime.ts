@@ -10,6 +10,7 @@ import { messageOf, type Retry } from "./domain/errors.ts";
 import type { CreateId, LeaseId } from "./domain/ids.ts";
 import { failpoint } from "./failpoints.ts";
 import type { Logger } from "./logging.ts";
+import { createLocalEmbedder } from "./memory/local-embedder.ts";
 import { createMemory, type Memory } from "./memory/memory.ts";
 import type { EmbedderOf } from "./memory/old-models.ts";
 import { startReembedder } from "./memory/reembed.ts";
@@ -100,6 +101,7 @@ const maxSends = 64;
 const upkeepEveryMs = 3_600_000;
 /** Of the queue, when a probe asks whether fetches could come back. */
 const pingMs = 3000;
+const localEmbedder = createLocalEmbedder();
 /** Of a lease, what counts as safe: the rest is for what is on its way when it is checked. */
 const leaseMargin = 0.8;
 
@@ -213,7 +215,7 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     if (vectors === undefined || isChild || config.embeddings.reembedBatch === 0) return;
     return startReembedder({
       vectors,
-      embedder: models.embedder,
+      embedder: () => models.embedder(),
       embedderOf,
       holder: lease,
       batch: config.embeddings.reembedBatch,
@@ -270,7 +272,8 @@ export async function startStageRuntime(parts: StageParts): Promise<StageRuntime
     memory: createMemory({
       store,
       vectors,
-      embedder: models.embedder,
+      embedder: () => models.embedder(),
+      localEmbedder,
       embedderOf,
       learns: config.memory,
       limits: config.embeddings,

@@ -31,6 +31,7 @@ import {
   type Held,
   type JobPayload,
   isHash,
+  type JsonObject,
   type ModelStep,
   type NewEvent,
   type Retry,
@@ -311,7 +312,7 @@ class Execution {
       return this.#move({ to: "failed", reason: why }, why, { settle: settleBilled(thrown), told: triesOf(thrown) });
     // Waiting is a row, not a slot: somebody goes on when it is due, until the goal's budgets end it.
     const afterMs = this.#runtime.awayMs(retry, this.#backoffs);
-    if (afterMs >= longWaitMs && retry !== "backoff") return this.#sleep(afterMs, why, thrown.code === "held_back");
+    if (afterMs >= longWaitMs && retry !== "backoff") return this.#sleep(afterMs, thrown);
     this.#runtime.log.warn({
       event: "model_away",
       goal: this.#claim.task.goalId,
@@ -325,10 +326,11 @@ class Execution {
   }
 
   /** A provider that says to come back much later is waited for like anything else: people see it, and the wall clock stands still. */
-  async #sleep(forMs: number, why: string, isHeldBack: boolean): Promise<WorkEnd> {
+  async #sleep(forMs: number, thrown: OuterloopError): Promise<WorkEnd> {
     const { task } = this.#claim;
+    const { message: why } = thrown;
     // A limit of our own is no failure of anybody, however long the queue.
-    if (this.#backoffs >= maxModelWaits && !isHeldBack) {
+    if (this.#backoffs >= maxModelWaits && thrown.code !== "held_back") {
       const reason = `the model's provider put it off ${maxModelWaits} times in a row: ${why}`;
       return this.#move({ to: "failed", reason }, reason);
     }
@@ -351,7 +353,7 @@ class Execution {
                   seq,
                   kind: "timer",
                   name: "model",
-                  subject: { why },
+                  subject: { why, ...(triesOf(thrown) as JsonObject) },
                   for_ms: Math.min(forMs, maxWaitMs),
                   on_deadline: "continue",
                 },

@@ -88,6 +88,8 @@ export interface ModelResponse {
   readonly model: string;
   /** `provider/model`, as the route names it. */
   readonly asked: string;
+  /** Whether it stands in a route, rather than in a goal's wish alone. */
+  readonly isRouted: boolean;
   /** Micro-dollars (1e-6 USD); null where no price is known. */
   readonly costMicroUsd: number | null;
   /** By which price list: its day, `settings` or `free`. */

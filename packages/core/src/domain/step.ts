@@ -49,6 +49,8 @@ export interface ModelStepOutput {
   readonly stop: StopReason;
   readonly provider: string;
   readonly model: string;
+  /** As its route names it; left out where that is provider and model. */
+  readonly asked?: string;
   /** To the first token; left out where nobody saw it. */
   readonly firstTokenMs?: number;
   /** Of the price list that its cost was counted by. */

@@ -1,6 +1,7 @@
 /** Long-term memory: what was learned, found again by meaning. Owns recall (DESIGN §1.4); written by commits, never by itself. */
 import type { TenantId } from "../domain/ids.ts";
-import { messageOf } from "../domain/errors.ts";
+import { LRUCache } from "lru-cache";
+import { messageOf, OuterloopError } from "../domain/errors.ts";
 import type { RecalledMemory } from "../domain/tool.ts";
 import type { Logger } from "../logging.ts";
 import type { Embedder } from "../models/provider.ts";
@@ -8,7 +9,7 @@ import { createGatherer } from "../store/gatherer.ts";
 import { toVector, type VectorQuery } from "../store/memories.ts";
 import type { Store } from "../store/store.ts";
 import type { VectorStore } from "../store/vector-store.ts";
-import { createEmbeddings, type EmbeddingParts } from "./embeddings.ts";
+import { createEmbeddings, type EmbeddingParts, type Embeddings } from "./embeddings.ts";
 import { mergeByRank } from "./merge.ts";
 import { reachable, watchOldModels, type EmbedderOf } from "./old-models.ts";
 
@@ -28,6 +29,8 @@ const repeats = 4;
 const maxQueries = 32;
 /** Models before the one in use that a recall asks. */
 const maxOldModels = 2;
+/** Embedders with what they have cached and gathered. */
+const maxKnown = 16;
 /** Below this a memory is about something else. */
 const minSimilarity = 0.15;
 /**
@@ -52,7 +55,10 @@ export interface MemoryParts extends EmbeddingParts {
   readonly store: Pick<Store, "nearestMemories" | "newestMemories">;
   /** Absent where nothing but the embedder's own vectors can be there. */
   readonly vectors?: Pick<VectorStore, "readCachedVectors" | "keepCachedVectors" | "listEmbeddedModels"> | undefined;
-  readonly embedder: Embedder;
+  /** Who embeds now: settings may change it. What it is at one moment makes the vectors and names them. */
+  readonly embedder: () => Embedder;
+  /** Embeds here what the embedder cannot now; it is embedded again by the other when that is back. */
+  readonly localEmbedder: Embedder;
   /** Who embedded before; memories of a model that is gone are found when they are embedded again. */
   readonly embedderOf: EmbedderOf;
   /** Without it nothing is recalled, and only what a task notes down is kept. */
@@ -63,11 +69,14 @@ export interface MemoryParts extends EmbeddingParts {
 export function createMemory(parts: MemoryParts): Memory {
   const { store, embedder, embedderOf, learns, log } = parts;
   const embeddingsOf = createEmbeddings(parts);
-  const embeddings = embeddingsOf(embedder);
   const oldModels = parts.vectors === undefined ? async () => [] : watchOldModels(parts.vectors, embedder, log);
 
+  interface Known {
+    readonly embeddings: Embeddings;
+    readonly search: Search;
+  }
   type Search = (query: RecallOptions) => Promise<readonly RecalledMemory[]>;
-  function searchBy({ embed }: ReturnType<typeof embeddingsOf>, model: string): Search {
+  function searchBy({ embed }: Embeddings, model: string): Search {
     // Tasks that begin together recall together: one round trip.
     const nearest = createGatherer<VectorQuery, RecalledMemory[]>({
       maxItems: maxQueries,
@@ -87,9 +96,17 @@ export function createMemory(parts: MemoryParts): Memory {
       return near.filter((memory) => memory.similarity >= minSimilarity);
     };
   }
-  const search = searchBy(embeddings, embedder.name);
-  /** By the embedder's name: one for each model that memories have had while this process ran. */
-  const oldSearches = new Map<string, Search>();
+  /** One for each embedder that there was while this process ran, the last ones: settings name few. */
+  const known = new LRUCache<string, Known>({ max: maxKnown });
+  function knownOf(one: Embedder): Known {
+    const key = `${one.name}@${one.dimensions}`;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const embeddings = embeddingsOf(one);
+    const fresh = { embeddings, search: searchBy(embeddings, one.name) };
+    known.set(key, fresh);
+    return fresh;
+  }
 
   /** Among the vectors of models that were in use before: what those models cannot be asked for is left out. */
   async function searchOld(options: RecallOptions): Promise<readonly (readonly RecalledMemory[])[]> {
@@ -97,24 +114,39 @@ export function createMemory(parts: MemoryParts): Memory {
     const old = models.flatMap((model) => reachable(embedderOf, model) ?? []).slice(0, maxOldModels);
     return Promise.all(
       old.map(async (each) => {
-        const known = oldSearches.get(each.name) ?? searchBy(embeddingsOf(each), each.name);
-        oldSearches.set(each.name, known);
-        try {
-          return await known(options);
-        } catch (thrown) {
-          options.signal.throwIfAborted();
-          log.warn({ event: "old_memories_not_searched", model: each.name, error: messageOf(thrown) });
-          return [];
-        }
+        return searchOrNot(each, options);
       }),
     );
+  }
+
+  /** Work goes on without what an embedder that is away would have found. */
+  async function searchOrNot(each: Embedder, options: RecallOptions): Promise<readonly RecalledMemory[]> {
+    try {
+      return await knownOf(each).search(options);
+    } catch (thrown) {
+      options.signal.throwIfAborted();
+      // The store's outages are waited for like everywhere.
+      if (thrown instanceof OuterloopError && thrown.code === "store_unavailable") throw thrown;
+      log.warn({ event: "memories_not_searched", model: each.name, error: messageOf(thrown) });
+      return [];
+    }
   }
 
   return {
     learns,
     async embed(tenantId, texts, signal) {
-      const vectors = await embeddings.embed(tenantId, texts, signal);
-      return vectors.map((vector) => ({ embedding: toVector(vector), embedding_model: embedder.name }));
+      const made = async (by: Embedder) => {
+        const vectors = await knownOf(by).embeddings.embed(tenantId, texts, signal);
+        return vectors.map((vector) => ({ embedding: toVector(vector), embedding_model: by.name }));
+      };
+      try {
+        return await made(embedder());
+      } catch (thrown) {
+        signal.throwIfAborted();
+        // What is to be kept comes with work that was done and paid for: it does not wait for its vectors.
+        log.warn({ event: "embedded_locally", model: embedder().name, error: messageOf(thrown) });
+        return made(parts.localEmbedder);
+      }
     },
 
     async recall(options) {
@@ -123,7 +155,7 @@ export function createMemory(parts: MemoryParts): Memory {
       // The old ones first: what is embedded again between the two is then found by both, never by neither.
       const foundBefore = await searchOld(options);
       const [near, newest] = await Promise.all([
-        search(options),
+        searchOrNot(embedder(), options),
         recent === 0 ? [] : store.newestMemories(tenantId, recent * repeats),
       ]);
       const seen = new Set<string>();

@@ -13,7 +13,7 @@ const knownMs = 10_000;
 /** @returns a look that waits for the database the first time only. Where it is away there are none. */
 export function watchOldModels(
   vectors: Pick<VectorStore, "listEmbeddedModels">,
-  embedder: Embedder,
+  embedder: () => Embedder,
   log: Pick<Logger, "warn">,
   clock: () => number = () => performance.now(),
 ): () => Promise<readonly EmbeddingModel[]> {
@@ -22,7 +22,7 @@ export function watchOldModels(
   let asking: Promise<void> = Promise.resolve();
   const ask = async () => {
     try {
-      known = othersThan(embedder, await vectors.listEmbeddedModels());
+      known = await vectors.listEmbeddedModels();
     } catch (thrown) {
       log.warn({ event: "embedded_models_unknown", error: messageOf(thrown) });
     }
@@ -33,7 +33,7 @@ export function watchOldModels(
       asking = ask();
     }
     if (known === undefined) await asking;
-    return known ?? [];
+    return othersThan(embedder(), known ?? []);
   };
 }
 

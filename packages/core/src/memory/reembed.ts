@@ -120,15 +120,17 @@ async function showLeft({ vectors, embedder, embedderOf, metrics }: ReembedParts
 }
 
 /** Looks again and again until it is stopped. */
-export function startReembedder(parts: ReembedParts): { stop(): Promise<void> } {
-  const { log, backoff, embedder } = parts;
+export function startReembedder(parts: Omit<ReembedParts, "embedder"> & { readonly embedder: () => Embedder }): {
+  stop(): Promise<void>;
+} {
+  const { log, backoff, embedder: embedderNow } = parts;
   const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let failures = 0;
 
   /** Models whose entries recall cannot find, as they were told last. */
   let told = "";
-  const tell = (left: readonly OldEntriesLeft[]) => {
+  const tell = (embedder: Embedder, left: readonly OldEntriesLeft[]) => {
     const lost = left.filter((each) => !each.found);
     const names = lost.map((each) => `${each.model}@${each.dimensions}`).join(" ");
     if (names !== told) log.warn({ event: "memories_not_found_yet", newModel: embedder.name, of: lost });
@@ -136,10 +138,12 @@ export function startReembedder(parts: ReembedParts): { stop(): Promise<void> } 
   };
 
   async function look(): Promise<number> {
+    // What settings make of it meanwhile is for the next look.
+    const embedder = embedderNow();
     try {
-      const left = await reembedOnce(parts, stopping.signal, () => (failures = 0));
+      const left = await reembedOnce({ ...parts, embedder }, stopping.signal, () => (failures = 0));
       failures = 0;
-      tell(left);
+      tell(embedder, left);
       return left.length === 0 ? lookMs : busyMs;
     } catch (thrown) {
       if (stopping.signal.aborted) return lookMs;

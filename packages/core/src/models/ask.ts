@@ -31,7 +31,9 @@ export async function ask(
   const start = performance.now();
   const answer = await routed(request, { ...options, onText: (delta) => text.onText(delta) }).finally(() => text.end());
   const response = { ...answer, message: redactor.kept(storable(answer.message)) };
-  const labels = { stage: request.stage, provider: response.provider, model: response.model };
+  // Goals may name any number of models.
+  const model = response.isRouted ? response.model : "other";
+  const labels = { stage: request.stage, provider: response.provider, model };
   const { usage } = response;
   metrics.tokens.inc({ ...labels, type: "input" }, usage.inputTokens - usage.cachedInputTokens);
   metrics.tokens.inc({ ...labels, type: "cached" }, usage.cachedInputTokens);
@@ -39,10 +41,10 @@ export async function ask(
   metrics.tokens.inc({ ...labels, type: "reasoning" }, usage.reasoningTokens);
   if (response.costMicroUsd !== null) metrics.costUsd.inc(labels, response.costMicroUsd / 1e6);
   const durationMs = Math.round(performance.now() - start);
-  const model = `${response.provider}/${response.model}`;
-  metrics.modelTries.inc({ stage: request.stage, model, outcome: "answered" });
-  metrics.modelSeconds.observe({ stage: request.stage, model }, durationMs / 1000);
+  const asked = response.isRouted ? response.asked : "other";
+  metrics.modelTries.inc({ stage: request.stage, model: asked, outcome: "answered" });
+  metrics.modelSeconds.observe({ stage: request.stage, model: asked }, durationMs / 1000);
   if (response.firstTokenMs !== null)
-    metrics.firstTokenSeconds.observe({ stage: request.stage, model }, response.firstTokenMs / 1000);
+    metrics.firstTokenSeconds.observe({ stage: request.stage, model: asked }, response.firstTokenMs / 1000);
   return { response, durationMs };
 }

@@ -39,7 +39,7 @@ export interface Provider {
 /** What an adapter knows of an answer; the price is added above it. */
 export interface ProviderResponse extends Omit<
   ModelResponse,
-  "costMicroUsd" | "priceVersion" | "provider" | "asked" | "firstTokenMs" | "tries"
+  "costMicroUsd" | "priceVersion" | "provider" | "asked" | "isRouted" | "firstTokenMs" | "tries"
 > {
   /** Prompt tokens that were written to a cache, part of `usage.inputTokens`: some providers charge extra for them. */
   readonly cacheWriteTokens?: number;

@@ -21,7 +21,9 @@ export function createModelControl(db: Db): ModelControl {
       const { rows } = await sql<HeldRow>`
         SELECT target, state, reason, greatest(extract(epoch FROM held_until - clock_timestamp()) * 1000, 0)::float8 AS left_ms,
           coalesce(probe_until > clock_timestamp(), false) AS probing
-        FROM model_breakers WHERE state = 'open' OR held_until > clock_timestamp() LIMIT ${maxHeld}`.execute(db);
+        FROM model_breakers WHERE state = 'open' OR held_until > clock_timestamp() ORDER BY held_until DESC LIMIT ${maxHeld}`.execute(
+        db,
+      );
       return rows.map(({ left_ms, ...row }) => ({ ...row, leftMs: left_ms }));
     },
 
@@ -75,7 +77,11 @@ export function createModelControl(db: Db): ModelControl {
 
 /** Rows whose time is over; nobody else removes those of models that are called no more. */
 export async function dropOldModelRows(db: Db): Promise<void> {
-  await sql`DELETE FROM model_breakers WHERE state = 'cooling' AND held_until < clock_timestamp()`.execute(db);
+  // Nobody wants what was not probed for a day.
+  await sql`
+    DELETE FROM model_breakers WHERE held_until < clock_timestamp() - CASE state WHEN 'open' THEN interval '1 day' ELSE interval '0' END`.execute(
+    db,
+  );
   await sql`DELETE FROM model_views WHERE at < clock_timestamp() - interval '1 day'`.execute(db);
   await sql`DELETE FROM model_tests WHERE asked_at < clock_timestamp() - interval '1 day'`.execute(db);
   await sql`DELETE FROM model_queues WHERE waits_until < clock_timestamp() - interval '1 hour'`.execute(db);

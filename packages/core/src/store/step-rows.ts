@@ -39,12 +39,13 @@ export function journalModelCall(
 ): JournaledModelCall {
   const { response } = call;
   const described = describeRequest(call.request, call.added, call.elided, sha256, call.format);
-  const { tries, firstTokenMs, priceVersion } = response;
+  const { asked, tries, firstTokenMs, priceVersion } = response;
   const output: ModelStepOutput = {
     message: response.message,
     stop: response.stop,
     provider: response.provider,
     model: response.model,
+    ...(asked !== `${response.provider}/${response.model}` && { asked }),
     ...(firstTokenMs !== null && { firstTokenMs }),
     ...(priceVersion !== null && { priceVersion }),
     ...(tries.length > 0 && { tries }),

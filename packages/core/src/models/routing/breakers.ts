@@ -3,26 +3,35 @@
  * probes it, and its success closes it for everybody. The share of failures is counted per process, by cockatiel's breaker.
  *
  * 1. A held model is not called but by probes. A probe is a request of its own, so no goal waits for one that hangs.
- * 2. Only what somebody wanted lately is probed.
- * 3. Where the store is away, what was known last holds.
+ * 2. Only what somebody wanted lately is probed, by a process that knows how.
+ * 3. Where the store is away, what was known last holds; what was found here is told again until it is written.
  */
 import { CircuitState, CountBreaker } from "cockatiel";
+import { LRUCache } from "lru-cache";
+import { messageOf } from "../../domain/errors.ts";
+import { storable } from "../../domain/json.ts";
 import type { HeldTarget, ModelControl } from "./control.ts";
 import type { BreakerSettings } from "./settings.ts";
 
 export interface BreakerParts {
   readonly control: ModelControl;
   readonly settings: () => BreakerSettings;
-  /** Asks a model for a word. Throws where it does not answer. */
-  readonly probe: (target: string, signal: AbortSignal) => Promise<void>;
+  /** Asks a model for a word, and throws where it does not answer; null for a model that is in no route here any more. */
+  readonly probeOf: (target: string) => ((signal: AbortSignal) => Promise<unknown>) | null;
   /** What changed, for people; and what the store did not take. */
   readonly changed: (target: string, state: "open" | "cooling" | "closed", reason: string) => void;
   readonly failed: (thrown: unknown) => void;
 }
 
+export interface Hold {
+  readonly ms: number;
+  readonly state: HeldTarget["state"];
+  readonly reason: string;
+}
+
 export interface Breakers {
   /** How long a model is held back; null where it may be called. Asking for one keeps its probes going. */
-  heldMs(target: string): { readonly ms: number; readonly reason: string } | null;
+  hold(target: string): Hold | null;
   succeeded(target: string): void;
   failed(target: string, reason: string): void;
   /** The provider said when to come back: nobody calls it before. */
@@ -36,6 +45,8 @@ export interface Breakers {
 
 interface Known extends HeldTarget {
   readonly readAt: number;
+  /** When the store had it, by this process's clock; null until then. */
+  readonly savedAt: number | null;
 }
 
 /** Shorter waits are a try's own. */
@@ -46,96 +57,100 @@ const longestCoolMs = 60_000;
 const wantedMs = 120_000;
 /** Of what waits for a probe that is due. */
 const dueMs = 1000;
+/** Models whose calls are counted; far more than any settings name. */
 const maxTargets = 1000;
 const maxReasonChars = 300;
 
-export function createBreakers({ control, settings, probe, changed, failed }: BreakerParts): Breakers {
-  const counters = new Map<string, CountBreaker>();
-  const wanted = new Map<string, number>();
+export function createBreakers({ control, settings, probeOf, changed, failed }: BreakerParts): Breakers {
+  const counters = new LRUCache<string, CountBreaker>({ max: maxTargets });
+  const wanted = new LRUCache<string, true>({ max: maxTargets, ttl: wantedMs });
   const probing = new Set<string>();
   const stopping = new AbortController();
-  let known = new Map<string, Known>();
-  /** Held here while a read was under way, which cannot have seen it. */
-  let changes = 0;
+  const known = new Map<string, Known>();
 
   const counterOf = (target: string) => {
+    const { calls, minCalls, failureShare } = settings();
     const counter =
       counters.get(target) ??
-      new CountBreaker({
-        threshold: settings().failureShare,
-        size: settings().calls,
-        minimumNumberOfCalls: settings().minCalls,
-      });
-    if (counters.size < maxTargets) counters.set(target, counter);
+      new CountBreaker({ threshold: failureShare, size: calls, minimumNumberOfCalls: minCalls });
+    counters.set(target, counter);
     return counter;
   };
   const leftMs = ({ readAt, leftMs: left }: Known) => Math.max(0, left - (performance.now() - readAt));
 
   function hold(target: string, state: HeldTarget["state"], reason: string, forMs: number): void {
-    const said = reason.slice(0, maxReasonChars);
+    const said = storable(reason).slice(0, maxReasonChars).toWellFormed();
     const before = known.get(target);
-    changes += 1;
-    known.set(target, { target, state, reason: said, leftMs: forMs, probing: false, readAt: performance.now() });
-    wanted.set(target, performance.now());
+    const readAt = performance.now();
+    known.set(target, { target, state, reason: said, leftMs: forMs, probing: false, readAt, savedAt: null });
+    wanted.set(target, true);
     if (before === undefined) changed(target, state, said);
-    void control.hold(target, state, said, forMs).catch(failed);
+    void save(target).catch(failed);
   }
 
-  async function runProbe(target: string): Promise<void> {
+  async function save(target: string): Promise<void> {
+    const row = known.get(target);
+    if (row === undefined) return;
+    await control.hold(target, row.state, row.reason, leftMs(row));
+    // A reading that began before may not have seen it.
+    if (known.get(target) === row) known.set(target, { ...row, savedAt: performance.now() });
+  }
+
+  async function probe(target: string, ask: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
     const { openMs, maxOpenMs, probeMs } = settings();
     if (!(await control.claimProbe(target, probeMs * 2))) return;
     try {
-      await probe(target, AbortSignal.any([stopping.signal, AbortSignal.timeout(probeMs)]));
-      await control.release(target);
-      release(target);
+      await ask(AbortSignal.any([stopping.signal, AbortSignal.timeout(probeMs)]));
     } catch (thrown) {
       if (stopping.signal.aborted) return;
-      const reason = thrown instanceof Error ? thrown.message : String(thrown);
-      await control.probeFailed(target, reason.slice(0, maxReasonChars), openMs, maxOpenMs);
+      const reason = storable(messageOf(thrown)).slice(0, maxReasonChars).toWellFormed();
+      return control.probeFailed(target, reason, openMs, maxOpenMs);
     }
+    await control.release(target);
+    close(target);
   }
 
-  function release(target: string): void {
-    changes += 1;
+  function close(target: string): void {
     counters.delete(target);
     if (known.delete(target)) changed(target, "closed", "it answers again");
   }
 
   async function sync(): Promise<void> {
-    const changesBefore = changes;
+    const unsaved = [...known.values()].filter((row) => row.savedAt === null && leftMs(row) > 0);
+    for (const { target, readAt } of unsaved) if (performance.now() - readAt > dueMs) await save(target);
+    const begunAt = performance.now();
     const rows = await control.readHeld();
-    // What was opened or closed here meanwhile is in the next reading.
-    if (changes === changesBefore) {
-      const readAt = performance.now();
-      const read = new Map(rows.map((row) => [row.target, { ...row, readAt }]));
-      for (const [target, row] of read) if (!known.has(target)) changed(target, row.state, row.reason);
-      for (const target of known.keys())
-        if (!read.has(target)) {
-          // Others found that it answers: what failed before counts no more.
-          counters.delete(target);
-          changed(target, "closed", "it answers again");
-        }
-      known = read;
+    const readAt = performance.now();
+    const read = new Set(rows.map((row) => row.target));
+    for (const row of rows) {
+      const before = known.get(row.target);
+      if (before !== undefined && (before.savedAt === null || before.savedAt > begunAt)) continue;
+      known.set(row.target, { ...row, readAt, savedAt: begunAt });
+      if (before === undefined) changed(row.target, row.state, row.reason);
     }
-    const now = performance.now();
-    for (const [target, at] of wanted) if (now - at > wantedMs) wanted.delete(target);
+    // Others found that it answers, or its time is over: what failed before counts no more.
+    for (const [target, row] of known)
+      if (!read.has(target) && (row.savedAt === null ? leftMs(row) === 0 : row.savedAt <= begunAt)) close(target);
     for (const row of known.values()) {
-      if (row.state !== "open" || leftMs(row) > 0 || !wanted.has(row.target) || probing.has(row.target)) continue;
-      probing.add(row.target);
-      void runProbe(row.target)
+      const { target } = row;
+      if (row.state !== "open" || leftMs(row) > 0 || !wanted.has(target) || probing.has(target)) continue;
+      const ask = probeOf(target);
+      if (ask === null) continue;
+      probing.add(target);
+      void probe(target, ask)
         .catch(failed)
-        .finally(() => probing.delete(row.target));
+        .finally(() => probing.delete(target));
     }
   }
 
   return {
-    heldMs(target) {
+    hold(target) {
       const row = known.get(target);
       if (row === undefined) return null;
       const left = leftMs(row);
       if (row.state === "cooling" && left === 0) return null;
-      if (wanted.size < maxTargets) wanted.set(target, performance.now());
-      return { ms: Math.max(left, dueMs), reason: row.reason };
+      wanted.set(target, true);
+      return { ms: Math.max(left, dueMs), state: row.state, reason: row.reason };
     },
     succeeded: (target) => counterOf(target).success(CircuitState.Closed),
     failed(target, reason) {
@@ -147,7 +162,11 @@ export function createBreakers({ control, settings, probe, changed, failed }: Br
         hold(target, "cooling", reason, Math.min(forMs, longestCoolMs));
     },
     sync,
-    held: () => [...known.values()].map(({ readAt, ...row }) => ({ ...row, leftMs: leftMs({ readAt, ...row }) })),
+    held: () =>
+      [...known.values()].map(({ readAt, savedAt, ...row }) => ({
+        ...row,
+        leftMs: leftMs({ readAt, savedAt, ...row }),
+      })),
     stop: () => stopping.abort(),
   };
 }

@@ -38,8 +38,12 @@ export interface Answer {
 /** What one try asks of a model: `generate`, or a transcription. */
 export type Ask<Reply> = (target: Target, model: string, signal: AbortSignal, number: number) => Promise<Reply>;
 
+/** Whose calls are not of one tenant. */
+export const nobody = "";
 /** Before a full bulkhead is asked again. */
 const busyMs = 2000;
+/** Before a model that is away is looked at again. */
+const longestAwayMs = 25_000;
 /** A wait for a model that is away is no shorter: whoever comes at once finds it away. */
 const shortestWaitMs = 500;
 
@@ -64,6 +68,7 @@ export async function callRoute(
       waited: (caller.waits ?? 0) > 0,
       priced: caller.priced ?? false,
       signal: options.signal,
+      began: () => firstTokenMs !== null,
       used: ({ usage }) => usage.inputTokens + usage.outputTokens,
     },
     (each, model, signal, number) => {
@@ -102,6 +107,8 @@ export interface Errand<Reply> {
   readonly waited: boolean;
   readonly priced: boolean;
   readonly signal: AbortSignal;
+  /** Whether the try under way has brought a piece of an answer. */
+  readonly began: () => boolean;
   /** Tokens that it took in the end. */
   readonly used: (reply: Reply) => number;
 }
@@ -165,10 +172,16 @@ function passedOver<Reply>(
     const message = `${target.name()}: its price is not known, and money is limited; say it in models.prices`;
     return { why: "unpriced", error: new OuterloopError("config", message) };
   }
-  const held = breakers.heldMs(target.name());
-  return held === null
-    ? null
-    : { why: "breaker_open", error: heldBack(`${target.name()} is away: ${held.reason}`, held.ms) };
+  const hold = breakers.hold(target.name());
+  if (hold === null) return null;
+  if (hold.state === "cooling")
+    return { why: "cooling", error: heldBack(`${target.name()} asked for no calls: ${hold.reason}`, hold.ms) };
+  // An outage like any other: it is looked at again before long, and the goal's wall clock goes on.
+  const afterMs = Math.ceil(Math.min(hold.ms, longestAwayMs));
+  const error = new OuterloopError("model_unavailable", `${target.name()} is away: ${hold.reason}`, {
+    retry: { afterMs },
+  });
+  return { why: "breaker_open", error };
 }
 
 /** A prompt that was too long for one model is not sent to another that is known to take no more. */
@@ -200,12 +213,14 @@ async function tryOne<Reply>(
     typeof error.retry === "string"
       ? backoffMs({ baseMs: firstWaitMs, capMs }, tried - 1, random)
       : error.retry.afterMs;
+  let made = 0;
   const mayRetry = (thrown: unknown) => {
     if (!(thrown instanceof OuterloopError) || thrown.retry === "never" || thrown.code === "held_back") return false;
     // What has taken long, or will, is rather asked of another.
     if (hasNext && (thrown.code === "timeout" || waitOf(thrown, 1) > firstWaitMs * 2)) return false;
     if (typeof thrown.retry !== "string" && thrown.retry.afterMs > longestHeldMs) return false;
-    return parts.breakers.heldMs(target.name()) === null && gate.retries.withdraw();
+    // The last one is not tried again, and costs no retry.
+    return made < tries && parts.breakers.hold(target.name()) === null && gate.retries.withdraw();
   };
   const policy = retry(handleWhen(mayRetry), {
     maxAttempts: tries - 1,
@@ -216,7 +231,11 @@ async function tryOne<Reply>(
   gate.retries.deposit();
   return untilAborted(
     policy.execute(
-      () => inBulkhead(target, errand.signal, note, () => once(parts, target, errand, note, ask)),
+      () =>
+        inBulkheads(target, errand.signal, note, () => {
+          made += 1;
+          return once(parts, target, errand, note, ask);
+        }),
       errand.signal,
     ),
     errand.signal,
@@ -238,11 +257,10 @@ async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T
   }
 }
 
-async function inBulkhead<T>(target: Target, signal: AbortSignal, note: Note, run: () => Promise<T>): Promise<T> {
-  const { bulkhead } = target.gate;
-  if (bulkhead === null) return run();
+async function inBulkheads<T>(target: Target, signal: AbortSignal, note: Note, run: () => Promise<T>): Promise<T> {
+  const nested = target.gate.bulkheads.reduceRight((inner, bulkhead) => () => bulkhead.execute(inner, signal), run);
   try {
-    return await bulkhead.execute(run, signal);
+    return await nested();
   } catch (thrown) {
     if (thrown instanceof TaskCancelledError) throw new OuterloopError("cancelled", "the call was cancelled");
     if (!(thrown instanceof BulkheadRejectedError)) throw thrown;
@@ -261,16 +279,20 @@ async function once<Reply>(
   ask: (model: string, signal: AbortSignal) => Promise<Reply>,
 ): Promise<Reply> {
   const { breakers } = parts;
-  const model = await target.model(errand.signal);
+  if (errand.signal.aborted) throw new OuterloopError("cancelled", "the call was cancelled");
   const ticket = await takeOf(parts, target, errand, note);
+  const settle = (tokens: number) =>
+    ticket === null ? undefined : void parts.control.settle(ticket, tokens).catch(() => undefined);
   const begunAt = performance.now();
   try {
-    const reply = await ask(model, errand.signal);
+    const reply = await ask(await target.model(errand.signal), errand.signal);
     breakers.succeeded(target.name());
-    if (ticket !== null) void parts.control.settle(ticket, errand.used(reply)).catch(() => undefined);
+    settle(errand.used(reply));
     return reply;
   } catch (thrown) {
     if (!(thrown instanceof OuterloopError) || errand.signal.aborted) throw thrown;
+    // What was answered at once was not read; of what broke off nobody knows.
+    if (!errand.began()) settle(0);
     note(target, thrown.code, thrown, performance.now() - begunAt);
     blame(breakers, target, thrown);
     throw thrown;
@@ -287,8 +309,9 @@ async function takeOf<Reply>(
     scope: limit.target,
     requests: limit.requestsPerMinute ?? null,
     tokens: limit.tokensPerMinute ?? null,
-    tenant_requests: limit.tenant.requestsPerMinute ?? null,
-    tenant_tokens: limit.tenant.tokensPerMinute ?? null,
+    // What is of several tenants together, as embeddings are, counts for the whole alone.
+    tenant_requests: errand.tenantId === nobody ? null : (limit.tenant.requestsPerMinute ?? null),
+    tenant_tokens: errand.tenantId === nobody ? null : (limit.tenant.tokensPerMinute ?? null),
   }));
   if (scopes.length === 0) return null;
   const { tenantId, tokens, waited } = errand;
@@ -299,12 +322,14 @@ async function takeOf<Reply>(
   throw error;
 }
 
-/** What a failure says of the model, rather than of the request. */
+/**
+ * What a failure says of the model, rather than of the request. A key that is refused is answered at once and means that
+ * somebody must do something: where another model serves it costs little, and where none does it must be told, not waited for.
+ */
 function blame(breakers: Breakers, target: Target, error: OuterloopError): void {
   switch (error.code) {
     case "model_unavailable":
     case "timeout":
-    case "config":
       return breakers.failed(target.name(), error.message);
     case "rate_limited":
       if (typeof error.retry === "string") return breakers.failed(target.name(), error.message);

@@ -300,6 +300,7 @@ describe("a routed call", () => {
       provider: "openai",
       model: "gpt-6.1-sol",
       asked: "openai/gpt-6.1-sol",
+      isRouted: true,
       costMicroUsd: 3000,
       priceVersion: expect.stringMatching(/^\d{4}-/) as string,
       firstTokenMs: expect.any(Number) as number,
@@ -381,7 +382,7 @@ describe("a routed call", () => {
       retry: { afterMs: 3_600_000 },
     });
     const again = await model(request, options).catch((thrown: unknown) => thrown);
-    expect(again).toMatchObject({ code: "held_back", tries: [{ why: "breaker_open" }] });
+    expect(again).toMatchObject({ code: "held_back", tries: [{ why: "cooling" }] });
     // One answer does not stop everybody for an hour.
     expect((again as { retry: { afterMs: number } }).retry.afterMs).toBeLessThanOrEqual(60_000);
     expect(main.seen).toHaveLength(1);
@@ -533,6 +534,79 @@ describe("breakers", () => {
     expect(other.held()).toEqual([]);
   });
 
+  test("a model that is away is looked at again before long, however long its breaker is open", async () => {
+    const { file } = await pair(() => ({ error: { status: 500, message: "oops" } }));
+    const { model } = create({}, { ...file, breaker, routes: { ...file.routes, plan: "main/m" } });
+    await model(request, options).catch(() => undefined);
+    await expect(model(request, options)).rejects.toMatchObject({
+      code: "model_unavailable",
+      retry: { afterMs: 25_000 },
+      tries: [{ why: "breaker_open" }],
+    });
+  });
+
+  test("a key that is refused is told each time: nobody waits for what somebody must mend", async () => {
+    const { file } = await pair(() => ({ error: { status: 401, message: "no" } }));
+    const models = create({}, { ...file, breaker, routes: { ...file.routes, plan: "main/m" } });
+    for (let call = 0; call < 6; call += 1)
+      await expect(models.model(request, options)).rejects.toMatchObject({ code: "config", retry: "never" });
+    expect(models.held()).toEqual([]);
+  });
+
+  test("one that has left the routes is not probed here, and so is not let go for others", async () => {
+    const { file, main } = await pair(() => ({ error: { status: 500, message: "oops" } }));
+    const control = createTestControl();
+    const models = create({}, { ...file, breaker }, { control });
+    await models.model(request, options);
+    const asked = main.seen.length;
+    const without = { plan: "spare/s", execute: "spare/s", reflect: "spare/s", intake: "spare/s" };
+    models.use(assembleModels({ env: {}, file: modelsFileSchema.parse({ ...file, routes: without }), cwd: "/" }));
+    control.probeNow("main/m");
+    await models.sync();
+    expect(await control.readHeld()).toMatchObject([{ target: "main/m", probing: false }]);
+    expect(main.seen).toHaveLength(asked);
+  });
+
+  test("what was found here and the store did not take is told again", async () => {
+    const { file } = await pair(() => ({ error: { status: 500, message: "oops" } }));
+    const control = createTestControl();
+    let isAway = true;
+    const flaky = {
+      ...control,
+      hold: async (...args: Parameters<typeof control.hold>) => {
+        if (isAway) throw new Error("away");
+        return control.hold(...args);
+      },
+    };
+    const models = create({}, { ...file, breaker }, { control: flaky });
+    await models.model(request, options);
+    await models.sync().catch(() => undefined);
+    expect(models.held()).toMatchObject([{ target: "main/m" }]);
+    isAway = false;
+    await vi.waitFor(async () => {
+      await models.sync();
+      expect(await control.readHeld()).toMatchObject([{ target: "main/m", state: "open" }]);
+    }, 5000);
+    expect(models.held()).toMatchObject([{ target: "main/m" }]);
+  });
+
+  test("a model that transcribes is probed by a second of silence", async () => {
+    const { file, main } = await pair(() => ({ text: "main" }));
+    const control = createTestControl();
+    await control.hold("main/whisper", "open", "it failed", 0);
+    const models = create(
+      {},
+      { ...file, routes: { ...file.routes, transcribe: "main/whisper" }, breaker },
+      { control },
+    );
+    await models.sync();
+    const silent = { audio: new Uint8Array(10), mediaType: "audio/wav" };
+    await models.transcribe(silent, { signal: options.signal, tenantId: "t_1" }).catch(() => undefined);
+    await models.sync();
+    await vi.waitFor(async () => expect(await control.readHeld()).toEqual([]));
+    expect(main.seen).toHaveLength(0);
+  });
+
   test("what a request does wrong is no fault of the model", async () => {
     const { file } = await pair(() => ({ error: { status: 400, message: "maximum context length is 10" } }));
     const models = create({}, { ...file, breaker });
@@ -598,13 +672,35 @@ describe("limits", () => {
     expect(await second).toMatchObject({ provider: "main" });
   });
 
+  test("a provider's bound is of all its models together, and stays what it is when settings change", async () => {
+    const release = Promise.withResolvers<void>();
+    const { file, main } = await pair(async () => {
+      await release.promise;
+      return { text: "main" };
+    });
+    const bounded = {
+      ...file,
+      routes: { ...file.routes, execute: "main/other" },
+      limits: { main: { concurrency: 1 } },
+    };
+    const models = create({}, bounded);
+    const first = models.model(request, options);
+    const second = models.model({ ...request, stage: "execute" }, options);
+    models.use(assembleModels({ env: {}, file: modelsFileSchema.parse(bounded), cwd: "/" }));
+    expect(await models.model(request, options)).toMatchObject({ provider: "spare", tries: [{ why: "busy" }] });
+    await vi.waitFor(() => expect(main.seen).toHaveLength(1));
+    release.resolve();
+    await Promise.all([first, second]);
+    expect(main.seen).toHaveLength(2);
+  });
+
   test("retries are a share of the calls: an outage is not multiplied", async () => {
     const { file, main } = await pair(() => ({ error: { status: 500, message: "oops" } }));
     const never = { calls: 10_000, min_calls: 10_000 };
     const { model } = create({}, { ...file, breaker: never, retry: { first_wait_ms: 10, cap_ms: 10, budget: 0.1 } });
     for (let call = 0; call < 60; call += 1) await model(request, options);
     // 10 that are saved at first, and one for every ten calls.
-    expect(main.seen.length).toBeGreaterThanOrEqual(60 + 10);
+    expect(main.seen.length).toBeGreaterThanOrEqual(60 + 15);
     expect(main.seen.length).toBeLessThanOrEqual(60 + 10 + 6);
   });
 });
@@ -651,7 +747,9 @@ describe("embeddings", () => {
 
   test("come back in order, however many texts there are", async () => {
     const server = await start(() => "hang", { dimensions: 3 });
-    const { embedder, embedderOf } = create(env(server));
+    const models = create(env(server));
+    const embedder = models.embedder();
+    const { embedderOf } = models;
     const texts = Array.from({ length: 300 }, (_, index) => "x".repeat((index % 7) + 1));
     const vectors = await embedder.embed(texts, options.signal);
     expect(embedder).toMatchObject({ name: "openai/nomic", dimensions: 3 });
@@ -663,9 +761,19 @@ describe("embeddings", () => {
     expect(embedderOf("local/hash", 8)).toBe(localEmbedder);
   });
 
+  test("who was handed out goes on when the settings change", async () => {
+    const server = await start(() => "hang", { dimensions: 3 });
+    const models = create(env(server));
+    const before = models.embedder();
+    models.use(assembleModels({ env: { ...env(server), OUTERLOOP_MODEL_EMBED: "openai/other@3" }, cwd: "/" }));
+    expect([before.name, models.embedder().name]).toEqual(["openai/nomic", "openai/other"]);
+    await before.embed(["a"], options.signal);
+    expect(server.embedded.map((each) => each.model)).toEqual(["nomic"]);
+  });
+
   test("of another size than stated are a config error, not a wrong vector", async () => {
     const server = await start(() => "hang", { dimensions: 4 });
-    await expect(create(env(server)).embedder.embed(["x"], options.signal)).rejects.toMatchObject({
+    await expect(create(env(server)).embedder().embed(["x"], options.signal)).rejects.toMatchObject({
       code: "config",
       message: expect.stringContaining("4") as string,
     });

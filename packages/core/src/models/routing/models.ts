@@ -2,13 +2,14 @@
  * The routed models that the rest of the house calls: which model serves which stage, and everything that stands between a
  * stage and a provider. Settings may change while calls are under way: those go on as they began.
  */
-import { messageOf, OuterloopError } from "../../domain/errors.ts";
+import { messageOf, ModelError, OuterloopError } from "../../domain/errors.ts";
+import { storable } from "../../domain/json.ts";
 import type { Caller, FailedTry, Model, ModelRequest, Stage } from "../../domain/model.ts";
 import type { PriceCall } from "../../domain/budget.ts";
 import { boundAnswer, defaultPayloadLimits } from "../../domain/payload.ts";
 import type { Embedder, EmbedResponse, Provider, TranscribeRequest, TranscribeResponse } from "../provider.ts";
 import { createBreakers, type Breakers } from "./breakers.ts";
-import { alongRoute, callRoute, type CallParts } from "./call.ts";
+import { alongRoute, callRoute, nobody, type CallParts } from "./call.ts";
 import type { HeldTarget, ModelControl } from "./control.ts";
 import { costOf, mostCostOf } from "./prices.ts";
 import { isRouteStage, type ModelSettings, type RoutedUse } from "./settings.ts";
@@ -26,6 +27,8 @@ export interface ModelParts {
   readonly onBreaker?: (target: string, state: "open" | "cooling" | "closed", reason: string) => void;
   readonly onFailure?: (stage: string, failure: FailedTry) => void;
   readonly onFault?: (thrown: unknown) => void;
+  /** What a call took that is of no goal's budget. */
+  readonly onUsage?: (use: "embed" | "transcribe", model: string, tokens: number, costMicroUsd: number | null) => void;
 }
 
 /** A route for people to read. */
@@ -50,7 +53,8 @@ export interface TestedModel {
 
 export interface Models {
   readonly model: Model;
-  readonly embedder: Embedder;
+  /** Who embeds now. What was handed out stays what it is when settings change. */
+  embedder(): Embedder;
   /** Of a model that stored vectors name; null where it cannot be reached any more. */
   embedderOf(name: string, dimensions: number): Embedder | null;
   /** Text of speech. Throws ModelError, `unsupported` where no model transcribes. */
@@ -62,6 +66,10 @@ export interface Models {
   price(stage: Stage, caller?: Pick<Caller, "overrides" | "hard">): PriceCall;
   /** How many models may serve a stage. */
   countModels(stage: Stage, caller?: Pick<Caller, "overrides" | "hard">): number;
+  /** Whether any provider outside is set up: for a route, or for goals to name. */
+  readonly reachesOut: boolean;
+  /** Whether a model stands in a route, rather than in a goal's wish alone. */
+  isRouted(name: string): boolean;
   /** True where no stage leaves this process. */
   readonly offline: boolean;
   describe(): readonly RouteView[];
@@ -88,21 +96,22 @@ const probeRequest: ModelRequest = {
   tools: [],
   maxOutputTokens: 64,
 };
+/** Of a model's word, and of why it gave none. */
+const maxShownChars = 80;
+const maxDetailChars = 500;
 /** Tests under way at once. */
 const maxTests = 4;
-const nobody = "";
 
 /** @throws OuterloopError `config` for settings that cannot work; makes no call */
 export function createModels(settings: ModelSettings, parts: ModelParts): Models {
-  const { control, localEmbedder, onBreaker, onFailure, onFault } = parts;
+  const { control, localEmbedder, onBreaker, onFailure, onFault, onUsage } = parts;
   let targets = createTargets(settings, parts);
   const breakers: Breakers = createBreakers({
     control,
     settings: () => targets.settings.breaker,
-    probe: async (name, signal) => {
+    probeOf: (name) => {
       const target = targets.find(name);
-      // A model that is in no route any more is nobody's to probe.
-      if (target !== undefined) await probe(target, signal);
+      return target === undefined ? null : (signal) => probe(target, signal);
     },
     changed: (target, state, reason) => onBreaker?.(target, state, reason),
     failed: (thrown) => onFault?.(thrown),
@@ -132,10 +141,12 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
             waited: false,
             priced: false,
             signal,
+            began: () => false,
             used: (each) => each.inputTokens,
           },
           (each, model) => each.provider.embed!(model, { texts, dimensions }, signal),
         );
+        onUsage?.("embed", target.name(), reply.inputTokens, costOfTokens(target, reply.inputTokens, 0));
         return reply.vectors;
       },
     };
@@ -148,7 +159,17 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
       return [];
     }
   };
-  const current = () => (targets.embed === null ? localEmbedder : embedderOf(targets.embed));
+  /** Settings replaced it: calls under way may end first. */
+  const retired = new Set<Provider>();
+  function retire(provider: Provider, longestCallMs: number): void {
+    if (provider.close === undefined) return;
+    retired.add(provider);
+    const timer = setTimeout(() => {
+      retired.delete(provider);
+      provider.close?.().catch((thrown: unknown) => onFault?.(thrown));
+    }, longestCallMs);
+    timer.unref();
+  }
 
   return {
     async model(request, options) {
@@ -164,7 +185,7 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
       const provider = target.provider.name;
       const bound = boundAnswer(answer.message, targets.settings.payload ?? defaultPayloadLimits);
       if (!bound.ok)
-        throw new OuterloopError("too_large", `${provider}/${answer.model}: ${bound.why}`, {
+        throw new ModelError("too_large", `${provider}/${answer.model}: ${bound.why}`, tries, {
           billed: { tokens: answer.usage.inputTokens + answer.usage.outputTokens, costMicroUsd },
         });
       return {
@@ -172,21 +193,14 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
         message: bound.message,
         provider,
         asked: target.name(),
+        isRouted: targets.isRouted(target.name()),
         costMicroUsd,
         priceVersion: price?.version ?? null,
         firstTokenMs,
         tries,
       };
     },
-    embedder: {
-      get name() {
-        return targets.embed?.name() ?? localEmbedder.name;
-      },
-      get dimensions() {
-        return targets.embed?.dimensions ?? localEmbedder.dimensions;
-      },
-      embed: (texts, signal) => current().embed(texts, signal),
-    },
+    embedder: () => (targets.embed === null ? localEmbedder : embedderOf(targets.embed)),
     embedderOf(name, dimensions) {
       if (name === localEmbedder.name) return localEmbedder;
       const target = targets.embedding(name, dimensions);
@@ -205,22 +219,15 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
           waited: false,
           priced: false,
           signal,
+          began: () => false,
           used: (each) => each.inputTokens + each.outputTokens,
         },
         (each, model) => each.provider.transcribe!(model, request, signal),
       );
-      const price = target.price();
-      const usage = {
-        inputTokens: reply.inputTokens,
-        cachedInputTokens: 0,
-        outputTokens: reply.outputTokens,
-        reasoningTokens: 0,
-      };
-      return {
-        text: reply.text,
-        model: target.name(),
-        costMicroUsd: price === undefined || reply.inputTokens === 0 ? null : costOf(price.price, usage),
-      };
+      const { inputTokens, outputTokens } = reply;
+      const costMicroUsd = inputTokens === 0 ? null : costOfTokens(target, inputTokens, outputTokens);
+      onUsage?.("transcribe", target.name(), inputTokens + outputTokens, costMicroUsd);
+      return { text: reply.text, model: target.name(), costMicroUsd };
     },
     price(stage, caller) {
       const route = routeOf(stage, caller);
@@ -233,6 +240,10 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
       };
     },
     countModels: (stage, caller) => routeOf(stage, caller).length,
+    get reachesOut() {
+      return targets.providers.size > 1;
+    },
+    isRouted: (name) => targets.isRouted(name),
     get offline() {
       return targets.routes.every(({ use, targets: route }) =>
         route.every(({ provider }) => !isRouteStage(use) || provider.name === parts.offline.name),
@@ -268,14 +279,23 @@ export function createModels(settings: ModelSettings, parts: ModelParts): Models
       return results.toSorted((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     },
     use(next) {
-      targets = createTargets(next, parts, targets);
+      const before = targets;
+      targets = createTargets(next, parts, before);
+      for (const [name, provider] of before.providers)
+        if (targets.providers.get(name) !== provider) retire(provider, before.settings.providers[name]?.totalMs ?? 0);
     },
     sync: () => breakers.sync(),
     async close() {
       breakers.stop();
-      await Promise.allSettled([...targets.providers.values()].map(async (provider) => provider.close?.()));
+      await Promise.allSettled([...targets.providers.values(), ...retired].map(async (provider) => provider.close?.()));
     },
   };
+}
+
+function costOfTokens(target: Target, inputTokens: number, outputTokens: number): number | null {
+  const price = target.price();
+  const usage = { inputTokens, cachedInputTokens: 0, outputTokens, reasoningTokens: 0 };
+  return price === undefined ? null : costOf(price.price, usage);
 }
 
 function viewOf(target: Target): RouteView["models"][number] {
@@ -287,14 +307,24 @@ function viewOf(target: Target): RouteView["models"][number] {
   };
 }
 
-async function probe(target: Target, signal: AbortSignal): Promise<string> {
-  const model = await target.model(signal);
-  if (target.dimensions !== undefined) {
-    await target.provider.embed!(model, { texts: ["ok"], dimensions: target.dimensions }, signal);
-    return `${target.dimensions} dimensions`;
+/** @returns what came of it, for people */
+async function probe(
+  { provider, use, model: modelOf, dimensions = 0, params }: Target,
+  signal: AbortSignal,
+): Promise<string> {
+  const model = await modelOf(signal);
+  switch (use) {
+    case "embed":
+      await provider.embed!(model, { texts: ["ok"], dimensions }, signal);
+      return `${dimensions} dimensions`;
+    case "transcribe":
+      await provider.transcribe!(model, { audio: silence(), mediaType: "audio/wav" }, signal);
+      return "a second of silence was taken";
+    case "talk": {
+      const { message } = await provider.generate(model, probeRequest, { signal, params });
+      return storable(message.text).trim().slice(0, maxShownChars).toWellFormed();
+    }
   }
-  const { message } = await target.provider.generate(model, probeRequest, { signal, params: target.params });
-  return message.text.trim().slice(0, 80);
 }
 
 function usesOf(targets: Targets): Map<string, RoutedUse[]> {
@@ -341,10 +371,8 @@ async function testOne(
   const target = targets.find(name);
   if (target === undefined) return ended(false, "it is in no route any more");
   try {
-    if (!uses.includes("transcribe")) return ended(true, await probe(target, signal));
-    await target.provider.transcribe!(await target.model(signal), { audio: silence(), mediaType: "audio/wav" }, signal);
-    return ended(true, "a second of silence was taken");
+    return ended(true, await probe(target, signal));
   } catch (thrown) {
-    return ended(false, messageOf(thrown));
+    return ended(false, storable(messageOf(thrown)).slice(0, maxDetailChars).toWellFormed());
   }
 }

@@ -1,5 +1,6 @@
 /** From settings to the models that may be called: providers made, routes filled in and checked against what models can do. */
 import { bulkhead, type BulkheadPolicy } from "cockatiel";
+import { LRUCache } from "lru-cache";
 import { OuterloopError } from "../../domain/errors.ts";
 import { routeStages, type Caller, type ModelParams, type RouteStage, type Stage } from "../../domain/model.ts";
 import { providerKinds } from "../kinds.ts";
@@ -20,6 +21,7 @@ import {
 /** One model that may be called, with what bounds its calls. */
 export interface Target {
   readonly provider: Provider;
+  readonly use: TargetUse;
   /** `provider/model`; the model may be known to the server alone until it was asked. */
   readonly name: () => string;
   readonly model: (signal: AbortSignal) => Promise<string>;
@@ -32,10 +34,24 @@ export interface Target {
   readonly gate: Gate;
 }
 
+/** What a model is asked for. */
+export type TargetUse = "talk" | "embed" | "transcribe";
+
 /** What all calls of one model in this process share. */
 export interface Gate {
-  readonly bulkhead: BulkheadPolicy | null;
+  /** Of the model's own limit and of its provider's, which all its models share. */
+  readonly bulkheads: readonly BulkheadPolicy[];
   readonly retries: RetryBudget;
+}
+
+/** Those that were used last; goals may name any number of models. */
+export interface Gates {
+  readonly bulkheads: LRUCache<string, BulkheadPolicy>;
+  readonly retries: LRUCache<string, RetryBudget>;
+}
+
+function createGates(): Gates {
+  return { bulkheads: new LRUCache({ max: maxGates }), retries: new LRUCache({ max: maxGates }) };
 }
 
 export interface TargetParts {
@@ -52,11 +68,14 @@ export interface Targets {
   readonly transcribe: readonly Target[];
   /** A model that embedded before the route was changed; null where its provider is set up no more. */
   embedding(name: string, dimensions: number): Target | null;
+  /** Whether it stands in a route, rather than in a goal's wish alone. */
+  isRouted(name: string): boolean;
   /** Of `provider/model` as routes name it: for probes. */
   find(name: string): Target | undefined;
   /** Every route, for people and tests. */
   readonly routes: readonly { readonly use: RoutedUse; readonly targets: readonly Target[] }[];
   readonly providers: ReadonlyMap<string, Provider>;
+  readonly gates: Gates;
 }
 
 const offlineModel = "rules";
@@ -64,22 +83,28 @@ const offlineModel = "rules";
 const embedsHere = new Set(["local", "offline"]);
 /** Targets that goals named, beside those of routes. */
 const maxNamed = 200;
+const maxGates = 1000;
 
 /** @throws OuterloopError `config` for settings that cannot work; makes no call */
 export function createTargets(settings: ModelSettings, parts: TargetParts, before?: Targets): Targets {
   const providers = createProviders(settings, parts, before);
-  const gates = new Map<string, Gate>();
-  const known = new Map<string, Target>();
+  // Calls under way and retries that were saved are counted on.
+  const gates = before?.gates ?? createGates();
+  const routed = new Map<string, Target>();
+  const named = new LRUCache<string, Target>({ max: maxNamed });
 
   const gateOf = (name: string, limits: readonly TargetLimit[]): Gate => {
-    const concurrency = Math.min(...limits.map((limit) => limit.concurrency ?? Infinity));
-    const gate = gates.get(name) ?? {
+    const retries = gates.retries.get(`${name} ${settings.retry.budget}`) ?? createRetryBudget(settings.retry.budget);
+    gates.retries.set(`${name} ${settings.retry.budget}`, retries);
+    const bulkheads = limits.flatMap(({ target, concurrency }) => {
+      if (concurrency === undefined) return [];
+      const key = `${target} ${concurrency}`;
       // As many wait as are under way; who comes then goes elsewhere.
-      bulkhead: concurrency === Infinity ? null : bulkhead(concurrency, concurrency),
-      retries: createRetryBudget(settings.retry.budget),
-    };
-    gates.set(name, gate);
-    return gate;
+      const found = gates.bulkheads.get(key) ?? bulkhead(concurrency, concurrency);
+      gates.bulkheads.set(key, found);
+      return [found];
+    });
+    return { bulkheads, retries };
   };
 
   const lists = new Map<Provider, ListedModel>();
@@ -118,6 +143,7 @@ export function createTargets(settings: ModelSettings, parts: TargetParts, befor
       );
     return {
       provider,
+      use: isRouteStage(use) ? "talk" : use,
       name,
       model: listed === null ? async () => model! : listed.ask,
       params: entry.params,
@@ -142,7 +168,7 @@ export function createTargets(settings: ModelSettings, parts: TargetParts, befor
     return { use, targets: entries.map((entry) => create(use, entry, `the route of ${use}`)) };
   });
   const byUse = new Map(routes.map(({ use, targets }) => [use, targets]));
-  for (const { targets } of routes) for (const target of targets) known.set(target.name(), target);
+  for (const { targets } of routes) for (const target of targets) routed.set(target.name(), target);
   const embedTargets = byUse.get("embed") ?? [];
   if (embedTargets.length > 1)
     throw new OuterloopError(
@@ -157,11 +183,10 @@ export function createTargets(settings: ModelSettings, parts: TargetParts, befor
       if (settings.overrides === "none")
         throw new OuterloopError("config", `${where}: this installation lets no goal name models`);
       const key = `${stage} ${name}`;
-      const target = known.get(key) ?? create(stage, readEntry(name, where), where);
-      const isRouted = routes.some(({ targets }) => targets.some((each) => each.name() === target.name()));
-      if (settings.overrides === "routed" && !isRouted)
+      const target = named.get(key) ?? create(stage, readEntry(name, where), where);
+      if (settings.overrides === "routed" && !routed.has(target.name()))
         throw new OuterloopError("config", `${where}: ${name} is in no route of this installation`);
-      if (known.size < maxNamed) known.set(key, target);
+      named.set(key, target);
       return target;
     });
   }
@@ -185,16 +210,21 @@ export function createTargets(settings: ModelSettings, parts: TargetParts, befor
       const { provider, model } = partTarget(name);
       if (!providers.has(provider) || model === undefined) return null;
       try {
-        const target = known.get(key) ?? create("embed", { provider, model, dimensions, params: {} }, name);
-        if (known.size < maxNamed) known.set(key, target);
+        const target = named.get(key) ?? create("embed", { provider, model, dimensions, params: {} }, name);
+        named.set(key, target);
         return target;
       } catch {
         return null;
       }
     },
-    find: (name) => known.get(name) ?? [...known.values()].find((target) => target.name() === name),
+    find: (name) =>
+      routed.get(name) ??
+      // A server's first model has another name once it is known.
+      [...routed.values(), ...named.values()].find((target) => target.name() === name),
+    isRouted: (name) => [...routed.values()].some((target) => target.name() === name),
     routes,
     providers,
+    gates,
   };
 }
 

@@ -9,7 +9,7 @@ test.each([
   [{ status: 401 }, "config", "never"],
   [{ status: 403 }, "config", "never"],
   [{ status: 404 }, "config", "never"],
-  [{ status: 400 }, "config", "never"],
+  [{ status: 400 }, "invalid_input", "never"],
   [{ status: 402 }, "config", "never"],
   [{ status: 429, code: "insufficient_quota" }, "config", "never"],
   [{ status: 429 }, "rate_limited", "backoff"],

@@ -71,7 +71,7 @@ function meaningOf({ status, kind, message, retryAfterMs }: Fault): Meaning {
       what: status === undefined ? "no answer" : "the provider failed",
     };
   return {
-    code: "config",
+    code: "invalid_input",
     retry: "never",
     what: "the provider rejected the request; check that the model supports tools and structured output",
   };
