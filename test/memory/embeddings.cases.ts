@@ -125,6 +125,24 @@ export function embeddingCases(name: string, open: () => Promise<Database>): voi
       expect(first[0]!.embedding_model).toBe("openai/once-8");
     });
 
+    test("what is to be kept while the embedder is away is embedded here, found, and embedded again when it is back", async () => {
+      const tenant = await newTenant();
+      const good = remoteEmbedder(server.openAiBaseUrl, "away-8");
+      const away: Embedder = {
+        ...good,
+        embed: () => Promise.reject(new OuterloopError("held_back", "away", { retry: { afterMs: 60_000 } })),
+      };
+      const local = createLocalEmbedder();
+      const { memory } = processOf(away, { old: local });
+      const [vector] = await memory.embed(tenant, ["topic-3 is blue"], never);
+      expect(vector!.embedding_model).toBe(local.name);
+      await remember(tenant, away, ["topic-3 is blue"]);
+      // By the vectors of this process alone.
+      expect(await processOf(away, { old: local }).recall(tenant, "topic-3 is blue")).toEqual(["topic-3 is blue"]);
+      await reembedOnce({ ...processOf(good, { old: local }).parts, embedder: good }, never);
+      expect(await modelsOf(tenant)).toEqual([{ model: "openai/away-8", n: 1 }]);
+    });
+
     test("tenants share no vectors, and models of another name or length none either", async () => {
       const [ann, bob] = [await newTenant(), await newTenant()];
       const { memory } = processOf(remoteEmbedder(server.openAiBaseUrl, "own-8"));

@@ -71,6 +71,8 @@ export async function reloadConfigFile(path: string): Promise<ConfigFile> {
     const text = modules.has(extname(path))
       ? (await run(process.execPath, moduleArgs(path), moduleOptions)).stdout
       : await readFile(path, "utf8");
+    // Whoever writes it has only cut it off so far, or has taken it away: both are looked at again.
+    if (text.trim() === "") throw new OuterloopError("config", `${basename(path)} is empty`);
     return parseConfig(path, text);
   } catch (thrown) {
     throw unreadable(path, thrown);

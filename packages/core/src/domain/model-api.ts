@@ -106,7 +106,7 @@ const amounts = {
   /** Of calls whose price is known. */
   usd: z.number(),
   unpriced_calls: z.int(),
-  /** Medians. */
+  /** Medians; of first tokens for one goal alone. */
   ms: z.int(),
   first_token_ms: z.int().nullable(),
 };
