@@ -4,6 +4,7 @@ import { eventTypes } from "./event.ts";
 import { goalStatuses } from "./goal.ts";
 import { modelWishesSchema } from "./model-api.ts";
 import { maxAnswerChars, questionSubjects } from "./question.ts";
+import { storableText } from "./storable-text.ts";
 import { taskStatuses } from "./task.ts";
 import { waitKinds } from "./wait.ts";
 
@@ -20,10 +21,7 @@ export const requestLimits = {
   maxLabelChars: 200,
 } as const;
 
-/** Text that Postgres can keep: it takes neither NUL nor half of a surrogate pair. */
-export const storableText = z
-  .string()
-  .refine((text) => !text.includes("\0") && text.isWellFormed(), "must be well-formed Unicode without NUL");
+export { storableText };
 
 export const attachmentPathSchema = storableText
   .min(1)

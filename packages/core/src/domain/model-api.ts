@@ -1,16 +1,16 @@
 /** The HTTP API's resources about models: what goals say about them, routes and their state, what calls cost (DESIGN §8). */
 import { z } from "zod";
 import { routeStages } from "./model.ts";
+import { storableText } from "./storable-text.ts";
 
 const instant = z.iso.datetime();
 
 /** Of one stage of a goal or a task. */
 export const maxWishes = 8;
 
-const modelName = z
-  .string()
+const modelName = storableText
   .max(300)
-  .regex(/^[\w.-]{1,64}\/\S[^\0\n]*$/, "must be provider/model, for instance openai/gpt-6.1-sol");
+  .regex(/^[\w.-]{1,64}\/[^\s\p{Cc}]\P{Cc}*$/u, "must be provider/model, for instance openai/gpt-6.1-sol");
 
 /** Models by stage, in order of preference. One alone may stand without a list. */
 export const modelWishesSchema = z.partialRecord(
@@ -25,7 +25,7 @@ export type ModelWishesRequest = z.input<typeof modelWishesSchema>;
 export const rerouteSchema = z.strictObject({
   models: modelWishesSchema,
   /** An id or a key such as t3. */
-  task: z.string().min(1).max(64).optional(),
+  task: storableText.min(1).max(64).optional(),
 });
 export type RerouteRequest = z.input<typeof rerouteSchema>;
 
@@ -97,6 +97,8 @@ export const modelTestSchema = z.object({
 });
 export type ModelTestResource = z.output<typeof modelTestSchema>;
 
+const usageDay = z.iso.date().refine((day) => !day.startsWith("0000"), "there was no such year");
+
 const amounts = {
   calls: z.int(),
   input_tokens: z.int(),
@@ -129,5 +131,7 @@ export const tenantUsageSchema = z.object({
 export type TenantUsageResource = z.output<typeof tenantUsageSchema>;
 export type UsageAmounts = GoalUsageResource["total"];
 
+/** Of one question about usage: days of years that Postgres knows too. */
+export const usageQuerySchema = z.strictObject({ from: usageDay.optional(), to: usageDay.optional() });
 /** Days of one question. */
 export const maxUsageDays = 92;

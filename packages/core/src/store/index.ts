@@ -70,7 +70,10 @@ export { createModelControl } from "./model-control.ts";
 export {
   askModelTest,
   findModelTest,
+  finishModelTest,
   readModelState,
+  takeModelTest,
+  writeModelView,
   type ModelState,
   type ModelTest,
   type ModelView,

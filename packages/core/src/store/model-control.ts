@@ -1,5 +1,6 @@
 /** What replicas know together of the models that they call, in Postgres and by its clock; see `models/routing/control.ts`. */
 import { sql } from "kysely";
+import { storable } from "../domain/json.ts";
 import type { HeldTarget, ModelControl, Taken } from "../models/routing/control.ts";
 import type { Db } from "./database.ts";
 
@@ -30,7 +31,7 @@ export function createModelControl(db: Db): ModelControl {
     async hold(target, state, reason, forMs) {
       await sql`
         INSERT INTO model_breakers AS b (target, state, reason, held_until)
-          VALUES (${target}, ${state}, ${reason}, clock_timestamp() + ${seconds(forMs)})
+          VALUES (${target}, ${state}, ${storable(reason)}, clock_timestamp() + ${seconds(forMs)})
           ON CONFLICT (target) DO UPDATE SET state = excluded.state, reason = excluded.reason, failed_probes = 0, probe_until = NULL,
             since = clock_timestamp(), held_until = excluded.held_until
           WHERE b.state = 'cooling' AND (excluded.state = 'open' OR excluded.held_until > b.held_until)`.execute(db);
@@ -46,7 +47,7 @@ export function createModelControl(db: Db): ModelControl {
 
     async probeFailed(target, reason, openMs, maxOpenMs) {
       await sql`
-        UPDATE model_breakers SET reason = ${reason}, failed_probes = failed_probes + 1, probe_until = NULL,
+        UPDATE model_breakers SET reason = ${storable(reason)}, failed_probes = failed_probes + 1, probe_until = NULL,
           held_until = clock_timestamp() + make_interval(secs => least(${openMs}::float8 * 2 ^ least(failed_probes + 1, 30), ${maxOpenMs}::float8) / 1000)
         WHERE target = ${target} AND state = 'open'`.execute(db);
     },

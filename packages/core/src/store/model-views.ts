@@ -1,6 +1,7 @@
 /** What operators see of models, and ask of those who call them: views of routes, tests, what limits and breakers stand at. */
 import { sql } from "kysely";
 import { z } from "zod";
+import { storable } from "../domain/json.ts";
 import type { ModelSettings, RouteView, TestedModel } from "../models/index.ts";
 import type { Db } from "./database.ts";
 
@@ -44,7 +45,7 @@ export async function takeModelTest(db: Db, forMs: number): Promise<string | nul
 
 export async function finishModelTest(db: Db, id: string, result: readonly TestedModel[]): Promise<void> {
   await sql`
-    UPDATE model_tests SET result = ${JSON.stringify(result)}::jsonb, done_at = clock_timestamp() WHERE id = ${id}`.execute(
+    UPDATE model_tests SET result = ${JSON.stringify(storable(result))}::jsonb, done_at = clock_timestamp() WHERE id = ${id}`.execute(
     db,
   );
 }

@@ -17,6 +17,7 @@ import {
   rerouteSchema,
   tenantUsage,
   tenantUsageSchema,
+  usageQuerySchema,
   type ModelsResource,
   type ModelState,
   type ModelTest,
@@ -156,7 +157,7 @@ export function modelRoutes({ db, createId }: Pick<IngressParts, "db" | "createI
         summary:
           "What the model calls of the tenant's goals took and cost, by model and stage: of goals created from a day to a day (UTC).",
         role: "viewer",
-        query: z.object({ from: z.iso.date().optional(), to: z.iso.date().optional() }),
+        query: usageQuerySchema,
         answers: { 200: { description: "Its usage.", schema: ["TenantUsage", tenantUsageSchema] } },
       },
       async ({ principal, query }) => {
