@@ -38,7 +38,7 @@ export function createModelCalls(http: Http): ModelCalls {
       let test = asked;
       // Ends: with its results, or when nobody has made them in time.
       while (test.results === null && performance.now() < until) {
-        await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+        await http.waiting.wait(lookEveryMs, options.signal);
         test = await http.json(modelTestSchema, { path: `/v1/models/tests/${asked.id}`, tries, ...options });
       }
       return test;

@@ -4,7 +4,7 @@ import { UserError } from "../exit.ts";
 import { printableLine } from "../text/printable.ts";
 
 export const modelHelp =
-  "STAGE=PROVIDER/MODEL (more by commas, in order of preference), or PROVIDER/MODEL for every stage";
+  "STAGE=PROVIDER/MODEL (more by commas, in order of preference), or PROVIDER/MODEL for every stage; may be repeated";
 
 /** Gathers `plan=a/b,c/d` and `a/b`; what names a stage wins over what names none. */
 export function wish(text: string, before: ModelWishesRequest = {}): ModelWishesRequest {

@@ -1,4 +1,4 @@
-import { Option, type Command } from "commander";
+import type { Command } from "commander";
 import type { ModelWishesRequest } from "@outerloop/core/domain";
 import { exitCodes, UserError } from "../exit.ts";
 import { goalIdOf } from "../short-id.ts";
@@ -53,12 +53,14 @@ export function addModels(program: Command, context: Context): void {
     .command("usage")
     .description("what model calls took and cost: of a goal by task, or of all goals by model")
     .argument("[goal]", "its id, or the beginning of it")
-    .addOption(new Option("--from <day>", "goals created from this day on (UTC): 2026-11-01").conflicts("goal"))
+    .option("--from <day>", "of goals created from this day on (UTC), 2026-11-01; the first of the month")
     .option("--to <day>", "up to this day; today")
     .action(async (typed: string | undefined, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<GlobalOptions & { from?: string; to?: string }>();
-      const { client } = await context.connect(flags);
       const { from, to } = flags;
+      if (typed !== undefined && (from ?? to) !== undefined)
+        throw new UserError("--from and --to are of all goals: leave them out for one goal.");
+      const { client } = await context.connect(flags);
       const usage =
         typed === undefined
           ? await client.usage({ ...(from !== undefined && { from }), ...(to !== undefined && { to }) })
@@ -73,7 +75,7 @@ export function addModels(program: Command, context: Context): void {
     )
     .argument("<goal>", "its id, or the beginning of it")
     .option("--task <task>", "an id or a key such as t3: of that task alone")
-    .option("-m, --model <name...>", modelHelp, wish)
+    .option("-m, --model <name>", modelHelp, wish)
     .action(async (typed: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<GlobalOptions & { task?: string; model?: ModelWishesRequest }>();
       const { client } = await context.connect(flags);
@@ -85,7 +87,7 @@ export function addModels(program: Command, context: Context): void {
       const of =
         flags.task === undefined ? printableLine(typed) : `${printableLine(typed)} ${printableLine(flags.task)}`;
       const said = Object.entries(flags.model ?? {}).map(
-        ([stage, names]) => `${stage} ${[names].flat().join(", else ")}`,
+        ([stage, names]) => `${stage} ${[names].flat().map(printableLine).join(", else ")}`,
       );
       context.print(
         said.length === 0

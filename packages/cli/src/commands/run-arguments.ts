@@ -43,7 +43,7 @@ export function withRunArguments(command: Command): Command {
       new Option("--planning <when>", "how often it plans anew: adaptive, every-step, every-3").argParser(planning),
     )
     .option("--ask [time]", "it may ask you what the text leaves open, and waits so long for an answer: 15m", duration)
-    .option("-m, --model <name...>", modelHelp, wish)
+    .option("-m, --model <name>", modelHelp, wish)
     .option("--priority <n>", "-100 to 100, higher first", integer)
     .option("-l, --label <key=value...>", "for finding it again", label);
 }

@@ -3,7 +3,7 @@ import type { ModelsResource, ModelTestResource, TenantUsageResource } from "@ou
 import { formatCount, formatDuration, formatUsd, plural } from "../text/quantities.ts";
 import { printableLine } from "../text/printable.ts";
 import type { Style } from "../text/style.ts";
-import { padEnd } from "../text/width.ts";
+import { padEnd, widthOf } from "../text/width.ts";
 
 export interface Spend {
   readonly day: TenantUsageResource;
@@ -11,39 +11,50 @@ export interface Spend {
 }
 
 const useWidth = 11;
+/** Of what money goes into; `outerloop usage` shows all. */
+const maxDearest = 5;
+/** As a goal goes through them. */
+const useOrder = ["intake", "plan", "execute", "hard", "reflect", "embed", "transcribe"];
 
 export function modelLines({ views, held, used }: ModelsResource, spend: Spend, style: Style): string[] {
-  if (views.length === 0) return ["No process that calls models has told its routes yet."];
-  const stateOf = new Map(held.map((each) => [each.model, each]));
-  const lines = views.flatMap((view, index) => {
-    const who = `${plural(view.processes, "process", "processes")}: ${view.services.map(printableLine).join(", ")}`;
+  const [view] = views;
+  if (view === undefined) return ["No process that calls models has told its routes yet."];
+  const away = new Set(held.map((each) => each.model));
+  const lines = views.flatMap((each, index) => {
+    const who = `${plural(each.processes, "process", "processes")}: ${each.services.map(printableLine).join(", ")}`;
     const differs = views.length === 1 ? [] : [...(index === 0 ? [] : [""]), style.strong(who)];
-    const routes = view.routes
-      .filter((route) => route.models.length > 0)
-      .flatMap((route) =>
-        route.models.map((model, place) => {
-          const state = stateOf.get(model.name);
-          const mark = state === undefined ? style.good("●") : style.bad("○");
-          const price =
-            model.price === null
-              ? "price unknown"
-              : model.price.version === "free"
-                ? "free"
-                : `$${model.price.input} in, $${model.price.output} out a million tokens`;
-          const label = place === 0 ? padEnd(route.use, useWidth) : padEnd("  else", useWidth);
-          return `${style.strong(label)}${mark} ${printableLine(model.name)}  ${style.faint(price)}`;
-        }),
-      );
-    return [...differs, ...routes];
+    return [...differs, ...routeLines(each.routes, away, style)];
   });
   return [
     ...lines,
-    ...held.flatMap((each) => ["", ...heldLines(each, style)]),
-    ...limitLines(views[0]!, used, style),
+    style.faint(`${" ".repeat(useWidth)}Prices are dollars a million tokens.`),
+    ...(held.length === 0 ? [] : ["", ...held.flatMap((each) => heldLines(each, style))]),
+    ...limitLines(view, used, style),
     "",
     ...spendLines(spend, style),
   ];
 }
+
+type Route = ModelsResource["views"][number]["routes"][number];
+
+function routeLines(routes: readonly Route[], away: ReadonlySet<string>, style: Style): string[] {
+  const ordered = routes.toSorted((a, b) => useOrder.indexOf(a.use) - useOrder.indexOf(b.use));
+  const width = widest(routes.flatMap(({ models }) => models.map(({ name }) => printableLine(name))));
+  return ordered.flatMap(({ use, models }) =>
+    models.map(({ name, price }, place) => {
+      const label = style.strong(padEnd(place === 0 ? printableLine(use) : "  else", useWidth));
+      const mark = away.has(name) ? style.bad("○") : style.good("●");
+      return `${label}${mark} ${padEnd(printableLine(name), width)}  ${style.faint(priceOf(price))}`;
+    }),
+  );
+}
+
+function priceOf(price: Route["models"][number]["price"]): string {
+  if (price === null) return "price unknown";
+  return price.version === "free" ? "free" : `$${price.input} in, $${price.output} out`;
+}
+
+const widest = (texts: readonly string[]) => Math.max(0, ...texts.map(widthOf));
 
 function heldLines(
   { model, state, reason, left_ms, failed_probes }: ModelsResource["held"][number],
@@ -60,23 +71,28 @@ function heldLines(
 }
 
 function limitLines({ limits }: ModelsResource["views"][number], used: ModelsResource["used"], style: Style): string[] {
+  const width = widest(limits.map(({ target }) => printableLine(target)));
   const lines = limits.map((limit) => {
     const now = used.find((each) => each.target === limit.target);
     const of = (count: number | undefined, most: number | null, what: string) =>
-      most === null ? [] : [`${formatCount(count ?? 0)} of ${formatCount(most)} ${what} in the last minute`];
-    const parts = [
+      most === null ? [] : [`${formatCount(count ?? 0)} of ${formatCount(most)} ${what}`];
+    const most = (count: number | null, what: string) => (count === null ? [] : [`${formatCount(count)} ${what}`]);
+    const taken = [
       ...of(now?.requests, limit.requests_per_minute, "requests"),
       ...of(now?.tokens, limit.tokens_per_minute, "tokens"),
-      ...(limit.tenant.requests_per_minute === null
-        ? []
-        : [`${formatCount(limit.tenant.requests_per_minute)} requests a tenant`]),
-      ...(limit.tenant.tokens_per_minute === null
-        ? []
-        : [`${formatCount(limit.tenant.tokens_per_minute)} tokens a tenant`]),
+    ];
+    const tenant = [
+      ...most(limit.tenant.requests_per_minute, "requests"),
+      ...most(limit.tenant.tokens_per_minute, "tokens"),
+    ];
+    const parts = [
+      ...(taken.length === 0 ? [] : [`${taken.join(" and ")} in the last minute`]),
+      ...(tenant.length === 0 ? [] : [`a tenant ${tenant.join(" and ")} a minute`]),
       ...(limit.concurrency === null ? [] : [`${plural(limit.concurrency, "call")} at once a process`]),
       ...(now === undefined || now.tenants_waiting === 0 ? [] : [`${plural(now.tenants_waiting, "tenant")} waiting`]),
     ];
-    return `${style.strong(padEnd("limit", useWidth))}${printableLine(limit.target)}  ${parts.join(" · ")}`;
+    const target = padEnd(printableLine(limit.target), width);
+    return `${style.strong(padEnd("limit", useWidth))}${target}  ${parts.join(" · ")}`;
   });
   return lines.length === 0 ? [] : ["", ...lines];
 }
@@ -88,21 +104,27 @@ function spendLines({ day, month }: Spend, style: Style): string[] {
     const tokens = formatCount(total.input_tokens + total.output_tokens);
     return `${style.strong(padEnd(label, useWidth))}${formatUsd(total.usd)}${unpriced} · ${plural(total.calls, "call")} · ${tokens} tokens`;
   };
-  const models = month.rows
-    .filter((row) => row.usd > 0)
-    .slice(0, 5)
-    .map((row) =>
-      style.faint(
-        `${" ".repeat(useWidth)}${formatUsd(row.usd)}  ${printableLine(row.model)} ${printableLine(row.stage)}`,
-      ),
-    );
+  const dearest = month.rows.filter((row) => row.usd > 0).slice(0, maxDearest);
+  const width = widest(dearest.map(({ usd }) => formatUsd(usd)));
+  const models = dearest.map(({ usd, model, stage }) =>
+    style.faint(
+      `${" ".repeat(useWidth)}${padEnd(formatUsd(usd), width)}  ${printableLine(model)} ${printableLine(stage)}`,
+    ),
+  );
   return [line("today", day), line("month", month), ...models];
 }
 
 export function testLines(results: NonNullable<ModelTestResource["results"]>, style: Style): string[] {
-  return results.map(({ name, uses, ok, ms, detail }) => {
+  const width = widest(results.map(({ name }) => printableLine(name)));
+  return results.flatMap(({ name, uses, ok, ms, detail }) => {
     const mark = ok ? style.good("✓") : style.bad("✗");
-    const head = `${mark} ${style.strong(printableLine(name))}  ${style.faint(`${uses.map(printableLine).join(", ")} · ${formatDuration(ms)}`)}`;
-    return ok ? head : `${head}\n  ${printableLine(detail)}`;
+    const said = printableLine(detail);
+    const parts = [
+      formatDuration(ms),
+      uses.map(printableLine).join(", "),
+      ...(ok && said !== "" ? [`it said: ${said}`] : []),
+    ];
+    const head = `${mark} ${style.strong(padEnd(printableLine(name), width))}  ${style.faint(parts.join(" · "))}`;
+    return ok ? [head] : [head, `  ${said}`];
   });
 }

@@ -3,32 +3,56 @@ import type { GoalUsageResource, TenantUsageResource, UsageAmounts } from "@oute
 import { formatCount, formatDuration, formatUsd, plural } from "../text/quantities.ts";
 import { printableLine } from "../text/printable.ts";
 import type { Style } from "../text/style.ts";
-import { padEnd, widthOf } from "../text/width.ts";
+import { tableLines, type Column } from "../text/table.ts";
 
 export function usageLines(usage: GoalUsageResource | TenantUsageResource, style: Style): string[] {
-  if (usage.total.calls === 0) return ["No model was called."];
-  const rows = usage.rows.map((row) => ({
-    name: [...("task" in row ? [row.task ?? "plan"] : []), row.stage, row.model].map(printableLine).join("  "),
-    row,
-  }));
-  const width = Math.max(5, ...rows.map(({ name }) => widthOf(name)));
+  const { total } = usage;
+  if (total.calls === 0) return ["No model was called."];
+  const all: readonly UsageAmounts[] = [...usage.rows, total];
+  const amounts = (head: string, of: (row: UsageAmounts) => string): Column => ({
+    head,
+    cells: all.map(of),
+    right: true,
+  });
+  const counts = (head: string, of: (row: UsageAmounts) => number) => amounts(head, (row) => formatCount(of(row)));
+  const names = "task" in (usage.rows[0] ?? {}) ? taskNames(usage as GoalUsageResource) : stageNames(usage);
+  const [head = "", ...rows] = tableLines([
+    ...names,
+    counts("calls", (row) => row.calls),
+    counts("input", (row) => row.input_tokens),
+    ...(total.cached_input_tokens === 0 ? [] : [counts("cached", (row) => row.cached_input_tokens)]),
+    counts("output", (row) => row.output_tokens),
+    ...(total.reasoning_tokens === 0 ? [] : [counts("reasoning", (row) => row.reasoning_tokens)]),
+    amounts("cost", costOf),
+    amounts("median", (row) => formatDuration(row.ms)),
+    ...(total.first_token_ms === null
+      ? []
+      : [amounts("first token", (row) => (row.first_token_ms === null ? "" : formatDuration(row.first_token_ms)))]),
+  ]);
+  const unpriced =
+    total.unpriced_calls === 0
+      ? []
+      : [style.faint(`without ${plural(total.unpriced_calls, "call")} of models whose price is not known`)];
+  return [style.faint(head), ...rows.slice(0, -1), style.strong(rows.at(-1) ?? ""), ...unpriced];
+}
+
+function taskNames({ rows }: GoalUsageResource): Column[] {
   return [
-    ...rows.map(({ name, row }) => `${padEnd(name, width)}  ${amountsOf(row)}`),
-    style.strong(`${padEnd("total", width)}  ${amountsOf(usage.total)}`),
+    { head: "task", cells: [...rows.map(({ task }) => (task === null ? "goal" : printableLine(task))), "total"] },
+    { head: "stage", cells: rows.map(({ stage }) => printableLine(stage)) },
+    { head: "model", cells: rows.map(({ model }) => printableLine(model)) },
   ];
 }
 
-function amountsOf(amounts: UsageAmounts): string {
-  const cost = amounts.calls === amounts.unpriced_calls ? "cost unknown" : formatUsd(amounts.usd);
-  const first = amounts.first_token_ms === null ? "" : ` (first token ${formatDuration(amounts.first_token_ms)})`;
+function stageNames({ rows }: Pick<TenantUsageResource, "rows">): Column[] {
   return [
-    plural(amounts.calls, "call"),
-    `${formatCount(amounts.input_tokens)} in${amounts.cached_input_tokens === 0 ? "" : `, ${formatCount(amounts.cached_input_tokens)} cached`}`,
-    `${formatCount(amounts.output_tokens)} out${amounts.reasoning_tokens === 0 ? "" : `, ${formatCount(amounts.reasoning_tokens)} reasoning`}`,
-    cost +
-      (amounts.unpriced_calls === 0 || cost === "cost unknown"
-        ? ""
-        : ` and ${plural(amounts.unpriced_calls, "call")} of unknown price`),
-    `median ${formatDuration(amounts.ms)}${first}`,
-  ].join(" · ");
+    { head: "model", cells: [...rows.map(({ model }) => printableLine(model)), "total"] },
+    { head: "stage", cells: rows.map(({ stage }) => printableLine(stage)) },
+  ];
+}
+
+/** `≥` where a part of it is not known. */
+function costOf({ calls, unpriced_calls, usd }: UsageAmounts): string {
+  if (calls === unpriced_calls) return "unknown";
+  return `${unpriced_calls === 0 ? "" : "≥ "}${formatUsd(usd)}`;
 }

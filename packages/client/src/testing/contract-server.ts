@@ -10,11 +10,15 @@ import {
   type ArtifactResource,
   type EventResource,
   type GoalResource,
+  type GoalUsageResource,
+  type ModelsResource,
+  type ModelTestResource,
   type Problem,
   type ShownStepResource,
   type StepResource,
   type TenantBudgetResource,
   type TenantLimitsRequest,
+  type TenantUsageResource,
 } from "@outerloop/core/domain";
 
 export interface KeptGoal {
@@ -62,6 +66,12 @@ export interface ContractServer {
   readonly faults: (Fault | null)[];
   /** What GET /v1/budget tells; PUT sets its limits. */
   budget: TenantBudgetResource;
+  /** What GET /v1/models tells. */
+  models: ModelsResource;
+  /** What tests of all routes find, and how often somebody looks before it is there. */
+  modelTest: { readonly results: ModelTestResource["results"]; readonly looks: number };
+  /** Of every goal, and of its tenant. */
+  usage: { readonly goal: GoalUsageResource; readonly tenant: TenantUsageResource };
   /** What POST /v1/goals makes of a request. */
   onCreate: (body: Record<string, unknown>) => KeptGoal;
   /** Resolves with the next request of this kind, or one that came already. */
@@ -110,6 +120,12 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
     knowsDeltas: true,
     faults,
     budget: withLimits({}),
+    models: { views: [], held: [], used: [] },
+    modelTest: { results: [], looks: 0 },
+    usage: {
+      goal: { total: noUsage, rows: [] },
+      tenant: { from: "2026-11-01", to: "2026-11-22", total: noUsage, rows: [] },
+    },
     onCreate: () => {
       const [first] = goals;
       if (first === undefined) throw new Error("no goal to answer with");
@@ -173,6 +189,9 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
       if (method === "PUT") kept.budget = withLimits(JSON.parse(body) as TenantLimitsRequest);
       return sendJson(response, 200, kept.budget);
     }
+    if (url.pathname === "/v1/models") return sendJson(response, 200, kept.models);
+    if (url.pathname.startsWith("/v1/models/tests")) return modelTest(method, response);
+    if (url.pathname === "/v1/usage") return sendJson(response, 200, kept.usage.tenant);
     if (url.pathname === "/v1/goals") return method === "POST" ? create(body, response) : list(url, response);
     const step = /^\/v1\/steps\/(.+)$/.exec(url.pathname)?.[1];
     if (step !== undefined) {
@@ -190,6 +209,11 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
     const file = found.files?.find((each) => `/artifacts/${each.info.path}` === rest);
     if (file !== undefined)
       return void response.writeHead(200, { "content-type": "application/octet-stream" }).end(file.bytes);
+    if (rest === "/usage") return sendJson(response, 200, kept.usage.goal);
+    if (rest === "/models") {
+      found.goal = { ...found.goal, models: (JSON.parse(body) as { models: GoalResource["models"] }).models };
+      return sendJson(response, 200, found.goal);
+    }
     if (rest === "/retry") return sendJson(response, 200, { goal: found.goal, plan: true, tasks: ["t1", "t2"] });
     const status = ({ "/pause": "paused", "/resume": "running", "/cancel": "cancelled" } as const)[rest];
     if (status === undefined) return problem(response, 404, "not_found", "There is nothing here.");
@@ -202,6 +226,14 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
       return problem(response, 409, "conflict", `goal ${found.goal.id} has already ${found.goal.status}.`);
     found.goal = { ...found.goal, status };
     sendJson(response, 200, found.goal);
+  }
+
+  function modelTest(method: string, response: ServerResponse): void {
+    const { looks, results } = kept.modelTest;
+    const test = { id: "mt_1", asked_at: "2026-11-22T12:00:00.000Z" };
+    if (method === "POST") return sendJson(response, 202, { ...test, results: null });
+    kept.modelTest = { looks: looks - 1, results };
+    sendJson(response, 200, { ...test, results: looks > 0 ? null : results });
   }
 
   function create(body: string, response: ServerResponse): void {
@@ -252,6 +284,18 @@ export async function startContractServer(goals: KeptGoal[] = []): Promise<Contr
 
   return kept;
 }
+
+const noUsage: GoalUsageResource["total"] = {
+  calls: 0,
+  input_tokens: 0,
+  cached_input_tokens: 0,
+  output_tokens: 0,
+  reasoning_tokens: 0,
+  usd: 0,
+  unpriced_calls: 0,
+  ms: 0,
+  first_token_ms: null,
+};
 
 /** Limits as they were set, of which something was used. */
 function withLimits(request: TenantLimitsRequest): TenantBudgetResource {
