@@ -22,13 +22,18 @@ const maxBytes = 1024 * 1024;
 /** Of a module that computes the configuration. */
 const runMs = 15_000;
 const lookEveryMs = 1000;
-/** Prints what the module exports; a module that writes to the terminal does so on stderr. */
+/** Of what a module that failed says. */
+const maxSaidChars = 1000;
+/** Prints what the module exports, and ends whatever it left open; a module that writes to the terminal does so on stderr. */
 const printExport = `
-  console.log = console.info = console.error;
+  const write = process.stdout.write.bind(process.stdout);
+  process.stdout.write = process.stderr.write.bind(process.stderr);
   const { default: config } = await import(process.argv[1]);
-  process.stdout.write(JSON.stringify(typeof config === "function" ? await config() : config) ?? "");`;
+  const text = JSON.stringify(typeof config === "function" ? await config() : config) ?? "";
+  write(text, () => process.exit());`;
 const moduleArgs = (path: string) => ["--no-warnings", "--input-type=module", "--eval", printExport, path];
-const moduleOptions = { timeout: runMs, maxBuffer: maxBytes, encoding: "utf8" } as const;
+const moduleOptions = (timeout: number) =>
+  ({ timeout, killSignal: "SIGKILL", maxBuffer: maxBytes, encoding: "utf8" }) as const;
 const run = promisify(execFile);
 
 /**
@@ -53,29 +58,35 @@ export function findConfigFile(said: string | undefined, cwd: string): string | 
   );
 }
 
-/** @throws OuterloopError `config`, saying where it is wrong */
-export function readConfigFile(path: string): ConfigFile {
+/**
+ * @param mostMs how long a module may run
+ * @throws OuterloopError `config`, saying where it is wrong
+ */
+export function readConfigFile(path: string, mostMs = runMs): ConfigFile {
   try {
     const text = modules.has(extname(path))
-      ? execFileSync(process.execPath, moduleArgs(path), { ...moduleOptions, stdio: ["ignore", "pipe", "pipe"] })
+      ? execFileSync(process.execPath, moduleArgs(path), {
+          ...moduleOptions(mostMs),
+          stdio: ["ignore", "pipe", "pipe"],
+        })
       : readFileSync(path, "utf8");
     return parseConfig(path, text);
   } catch (thrown) {
-    throw unreadable(path, thrown);
+    throw unreadable(path, mostMs, thrown);
   }
 }
 
 /** As `readConfigFile`, without holding up the process. */
-export async function reloadConfigFile(path: string): Promise<ConfigFile> {
+export async function reloadConfigFile(path: string, mostMs = runMs): Promise<ConfigFile> {
   try {
     const text = modules.has(extname(path))
-      ? (await run(process.execPath, moduleArgs(path), moduleOptions)).stdout
+      ? (await run(process.execPath, moduleArgs(path), moduleOptions(mostMs))).stdout
       : await readFile(path, "utf8");
     // Whoever writes it has only cut it off so far, or has taken it away: both are looked at again.
     if (text.trim() === "") throw new OuterloopError("config", `${basename(path)} is empty`);
     return parseConfig(path, text);
   } catch (thrown) {
-    throw unreadable(path, thrown);
+    throw unreadable(path, mostMs, thrown);
   }
 }
 
@@ -87,11 +98,18 @@ function parseConfig(path: string, text: string): ConfigFile {
   throw new OuterloopError("config", `${basename(path)}:\n${z.prettifyError(read.error)}`);
 }
 
-function unreadable(path: string, thrown: unknown): OuterloopError {
+function unreadable(path: string, mostMs: number, thrown: unknown): OuterloopError {
   if (thrown instanceof OuterloopError) return thrown;
-  const { stderr } = thrown as { stderr?: unknown };
+  return new OuterloopError("config", `${basename(path)} cannot be read: ${whyUnreadable(mostMs, thrown)}`);
+}
+
+/** What the system says of a child that it ended repeats its whole command. */
+function whyUnreadable(mostMs: number, thrown: unknown): string {
+  const { stderr, code, killed } = thrown as { stderr?: unknown; code?: unknown; killed?: unknown };
+  if (code === "ENOBUFS" || code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return "it says more than 1 MiB";
+  if (code === "ETIMEDOUT" || killed === true) return `it did not end within ${mostMs / 1000} s`;
   const said = typeof stderr === "string" && stderr !== "" ? stderr : messageOf(thrown);
-  return new OuterloopError("config", `${basename(path)} cannot be read: ${said.trim().slice(0, 1000)}`);
+  return said.trim().slice(0, maxSaidChars);
 }
 
 /** Looked at by its state, not by the system's events: these miss the mounted files that Kubernetes swaps. @returns ends it */
