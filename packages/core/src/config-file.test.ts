@@ -1,7 +1,8 @@
-import { mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { assembleModels } from "./models/routing/assemble.ts";
 import { findConfigFile, readConfigFile, reloadConfigFile, watchConfigFile } from "./config-file.ts";
 
 let root: string;
@@ -43,6 +44,17 @@ describe("where the file is", () => {
     expect(() => findConfigFile("other.yaml", folder)).toThrow("OUTERLOOP_CONFIG: there is no file other.yaml");
     expect(() => findConfigFile("settings.toml", folder)).toThrow("OUTERLOOP_CONFIG: settings.toml is none of .yaml");
   });
+});
+
+test("the examples of docs/models.md and of the root work as they are", async () => {
+  const root = new URL("../../../", import.meta.url);
+  const [, example = ""] = /```yaml\n(.*?)```/s.exec(await readFile(new URL("docs/models.md", root), "utf8")) ?? [];
+  const texts = [example, await readFile(new URL("outerloop.config.example.yaml", root), "utf8")];
+  const env = { OPENAI_API_KEY: "sk-test-0123456789abcdef", VLLM_KEY: "k" };
+  for (const text of texts) {
+    const { models } = readConfigFile(await write("outerloop.config.yaml", text));
+    expect(assembleModels({ file: models, env, cwd: folder }).routes.plan).toHaveLength(2);
+  }
 });
 
 describe("what it says", () => {
