@@ -188,6 +188,48 @@ const rows: readonly Row[] = [
         ],
       },
       {
+        title: "Duration of model calls",
+        description: "Calls that were answered, with all their tries.",
+        unit: "s",
+        targets: quantilesOf("outerloop_model_call_duration_seconds", "model"),
+      },
+      {
+        title: "First token",
+        description: "From the sending of a try to the first piece of its answer.",
+        unit: "s",
+        targets: quantilesOf("outerloop_model_first_token_seconds", "model"),
+      },
+      {
+        title: "Tries of models",
+        description: "Requests that were answered, and why the others failed or were not made.",
+        unit: "reqps",
+        targets: [
+          {
+            expr: `sum by (model, outcome) (rate(outerloop_model_tries_total{${here}}[$__rate_interval]))`,
+            legend: "{{model}} {{outcome}}",
+          },
+        ],
+      },
+      {
+        title: "Models held back",
+        runbook: "OuterloopModelHeld",
+        description: "1 while nobody calls a model, because it is away or its provider said so.",
+        unit: "short",
+        targets: [{ expr: `max by (model) (outerloop_model_held{${here}})`, legend: "{{model}}" }],
+      },
+      {
+        title: "Changed configurations",
+        runbook: "OuterloopConfigRefused",
+        description: "By processes that took or refused them.",
+        unit: "short",
+        targets: [
+          {
+            expr: `sum by (outcome) (increase(outerloop_model_reloads_total{${here}}[$__rate_interval]))`,
+            legend: "{{outcome}}",
+          },
+        ],
+      },
+      {
         title: "Cost in this time range",
         description: "The same, added up.",
         unit: "currencyUSD",

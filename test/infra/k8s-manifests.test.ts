@@ -291,6 +291,7 @@ function suite(kubectl: string): void {
         ["pgbouncer", "redis-sentinel", "keda-metrics-api"],
         ["retention", "internet-ipv6"],
         ["retention", "private-ca", "hpa"],
+        ["model-config", "private-ca"],
       ].map((components) => [`prod with ${components.join(", ")}`, renderWith(kubectl, "overlays/prod", components)]),
     ),
   };

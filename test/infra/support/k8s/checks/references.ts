@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readConfig } from "@outerloop/core";
+import { settingNames } from "../../../../../packages/core/src/config.ts";
 import {
   containersOf,
   manifestsPath,
@@ -84,6 +85,8 @@ const somewhere = { DATABASE_URL: "postgres://host/database", REDIS_URL: "redis:
 
 /** Whether configuration reads a variable of this name: a strange value is refused or makes a difference. */
 function isRead(name: string): boolean {
+  // Those of models are read when models are set up.
+  if (settingNames.includes(name)) return true;
   const plain = JSON.stringify(readConfig(somewhere, "/"));
   try {
     return JSON.stringify(readConfig({ ...somewhere, [name]: "?" }, "/")) !== plain;
