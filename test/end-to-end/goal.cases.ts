@@ -155,6 +155,23 @@ export function goalCases(size: Size, protocol: ProtocolName): void {
       }
     });
 
+    test("what its calls took is the sum of its steps, as the goal and its tenant are told", async () => {
+      const { client } = deployment;
+      const models = [];
+      for await (const step of client.goals.steps(id)) if (step.kind === "model") models.push(step);
+      const [{ total, rows }, tenant, goal] = [
+        await client.goals.usage(id),
+        await client.usage(),
+        await client.goals.get(id),
+      ];
+      const tokens = models.reduce((sum, { usage }) => sum + usage.input_tokens + usage.output_tokens, 0);
+      expect([total.calls, total.input_tokens + total.output_tokens]).toEqual([models.length, tokens]);
+      expect(tokens).toBe(goal.usage.tokens);
+      expect(rows.reduce((sum, row) => sum + row.calls, 0)).toBe(total.calls);
+      expect(new Set(rows.map((row) => row.task))).toEqual(new Set([null, "find", "report"]));
+      expect(tenant.total).toEqual(total);
+    });
+
     test("its files are there, the attached and the written", async () => {
       expect((await deployment.client.goals.artifacts(id)).map((file) => [file.path, file.origin])).toEqual([
         ["notes/plan.txt", "attached"],
