@@ -2,12 +2,12 @@ import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { configFileSchema } from "./config-file.ts";
+import { configFileSchema, type ConfigFile } from "./config-file.ts";
 import type { LeaseId } from "./domain/ids.ts";
 import { createLocalEmbedder } from "./memory/local-embedder.ts";
 import { createLogger, type Logger } from "./logging.ts";
 import { createMetrics } from "./metrics.ts";
-import { startModelService, type ModelService, type ModelServiceParts } from "./model-service.ts";
+import { readModelSettings, startModelService, type ModelService, type ModelServiceParts } from "./model-service.ts";
 import { createOfflineProvider } from "./models/offline/index.ts";
 import { assembleModels } from "./models/routing/assemble.ts";
 import { startScriptedServer, type Script, type ScriptedServer } from "./models/testing/scripted-server.ts";
@@ -55,11 +55,13 @@ async function start(file: string | null, parts: Partial<ModelServiceParts> = {}
   const quiet = createLogger("test", "silent");
   const log = { ...quiet, info: keep, warn: keep, error: keep } as unknown as Logger;
   const metrics = createMetrics();
+  const config = {
+    configFile: file,
+    readModels: ({ models }: ConfigFile) => assembleModels({ env: {}, file: models, cwd: folder }),
+  };
   const service = await startModelService({
-    config: {
-      configFile: file,
-      readModels: ({ models }) => assembleModels({ env: {}, file: models, cwd: folder }),
-    },
+    config,
+    settings: readModelSettings(parts.config ?? config, createOfflineProvider()),
     service: "test",
     db,
     log,

@@ -71,7 +71,7 @@ export function addModels(program: Command, context: Context): void {
   program
     .command("reroute")
     .description(
-      "name the models of a goal, or of one of its tasks, for what begins from now on; without any, back to the routes",
+      "name the models of a goal, or of one of its tasks, from its next call on; without any, back to the routes",
     )
     .argument("<goal>", "its id, or the beginning of it")
     .option("--task <task>", "an id or a key such as t3: of that task alone")
@@ -90,9 +90,7 @@ export function addModels(program: Command, context: Context): void {
         ([stage, names]) => `${stage} ${[names].flat().map(printableLine).join(", else ")}`,
       );
       context.print(
-        said.length === 0
-          ? `${of} goes by the routes.`
-          : `${of} asks, for what begins from now on: ${said.join(" · ")}`,
+        said.length === 0 ? `${of} goes by the routes.` : `${of} asks from its next call on: ${said.join(" · ")}`,
       );
     });
 }

@@ -76,7 +76,7 @@ export const modelsResourceSchema = z.object({
 export type ModelsResource = z.output<typeof modelsResourceSchema>;
 
 /** `POST /v1/models/release`. */
-export const releaseModelSchema = z.strictObject({ model: z.string().min(1).max(300) });
+export const releaseModelSchema = z.strictObject({ model: storableText.min(1).max(300) });
 
 /** `POST /v1/models/tests`, `GET /v1/models/tests/:id`. */
 export const modelTestSchema = z.object({

@@ -1,4 +1,4 @@
-/** What a goal, or one of its tasks, says about its models, changed while it runs: what is claimed later goes by it. */
+/** What a goal, or one of its tasks, says about its models, changed while it runs: calls that begin later go by it. */
 import type { GoalId } from "../domain/ids.ts";
 import type { RouteOverrides } from "../domain/model.ts";
 import type { Principal } from "../domain/principal.ts";

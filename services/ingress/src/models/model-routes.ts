@@ -115,7 +115,7 @@ export function modelRoutes({ db, createId }: Pick<IngressParts, "db" | "createI
         path: "/v1/goals/{id}/models",
         name: "rerouteGoal",
         summary:
-          "Name the models of a goal or of one of its tasks, by stage; replaces what was said before. Work under way keeps its models until it is taken up again, as after a wait, a retry or an outage.",
+          "Name the models of a goal or of one of its tasks, by stage; replaces what was said before. Calls that begin later go by it.",
         role: "operator",
         body: { schema: rerouteSchema, required: true, maxBytes },
         answers: {
