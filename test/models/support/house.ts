@@ -71,7 +71,13 @@ export async function startHouse({ models, executors = 1, env = {}, place }: Hou
   const deployment = await deploy({
     size: "redis",
     executors,
-    env: { OUTERLOOP_CONFIG: path, OUTERLOOP_BACKOFF_BASE_MS: "100", OUTERLOOP_BACKOFF_CAP_MS: "1000", ...env },
+    env: {
+      OUTERLOOP_CONFIG: path,
+      OUTERLOOP_PROBE_PORT: "0",
+      OUTERLOOP_BACKOFF_BASE_MS: "100",
+      OUTERLOOP_BACKOFF_CAP_MS: "1000",
+      ...env,
+    },
   });
   const pool = new pg.Pool({ connectionString: deployment.databaseUrl, max: 2 });
   const rows: House["rows"] = async <Row extends pg.QueryResultRow>(query: string, values: readonly unknown[] = []) =>

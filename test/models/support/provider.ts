@@ -89,7 +89,7 @@ function answerOf(purpose: Purpose, seen: Seen, { tasks = 1, calls = 1, difficul
   }
 }
 
-function planOf(tasks: number, difficulty: string) {
+export function planOf(tasks: number, difficulty: string) {
   return {
     tasks: Array.from({ length: tasks }, (_, index) => ({
       id: `t${index + 1}`,
