@@ -398,7 +398,7 @@ const resumed = (goal: string, more: Extract<Deed, { do: "resume" }>["more"] = {
 });
 
 const looks: ReadonlySet<string> = new Set([
-  "currentFences",
+  "currentClaims",
   "listOwnClaims",
   "leaseLeftMs",
   "loadGoal",

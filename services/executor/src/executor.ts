@@ -165,7 +165,9 @@ class Execution {
   }
 
   get #caller(): Caller {
-    return { ...callerOf(this.#claim), waits: this.#backoffs };
+    const caller = callerOf(this.#claim);
+    const overrides = this.#runtime.claims.overrides(this.#claim.task.id) ?? caller.overrides ?? [];
+    return { ...caller, overrides, waits: this.#backoffs };
   }
 
   get backoffs(): number {

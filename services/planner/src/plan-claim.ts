@@ -58,7 +58,8 @@ export class PlanClaim {
   /** For whom its models are asked. */
   get caller(): Omit<Caller, "priced"> {
     const { row, backoffs } = this.claimed;
-    return { tenantId: row.tenant_id, goalId: row.id, overrides: overridesOf(row), waits: backoffs };
+    const overrides = this.runtime.claims.overrides(row.id) ?? overridesOf(row);
+    return { tenantId: row.tenant_id, goalId: row.id, overrides, waits: backoffs };
   }
 
   /** Behind what was journaled of this round. */

@@ -7,6 +7,7 @@ import {
   type ClaimRequest,
   type GoalId,
   type LeaseId,
+  type CurrentClaim,
   type OwnClaim,
   type Step,
   type TaskClaims,
@@ -221,16 +222,17 @@ function loadSteps(book: GoalBook, subject: string, attempt: number): Step[] {
     .map(toStepOf);
 }
 
-export function currentFences(
+export function currentClaims(
   tables: Tables,
   kind: "task" | "goal",
   ids: readonly string[],
-): ReadonlyMap<string, number> {
-  const fences = ids.map((id) => [
-    id,
-    kind === "task" ? findTask(tables, id)?.task.fence : tables.books.get(id)?.goal.fence,
-  ]);
-  return new Map(fences.filter(([, fence]) => fence !== undefined) as [string, number][]);
+): ReadonlyMap<string, CurrentClaim> {
+  return new Map(
+    ids.flatMap((id): [string, CurrentClaim][] => {
+      const row = kind === "task" ? findTask(tables, id)?.task : tables.books.get(id)?.goal;
+      return row === undefined ? [] : [[id, { fence: row.fence, overrides: [] }]];
+    }),
+  );
 }
 
 export function listOwnClaims(tables: Tables, lease: LeaseId): OwnClaim[] {

@@ -24,7 +24,7 @@ export function createModelCalls(tables: Tables): ModelCalls {
     claimWork: on(claims.claimWork),
     takeUpTask: on(claims.takeUpTask),
     takeUpGoal: on(claims.takeUpGoal),
-    currentFences: on(claims.currentFences),
+    currentClaims: on(claims.currentClaims),
     listOwnClaims: on(claims.listOwnClaims),
     releaseOwnClaim: on(claims.releaseOwnClaim),
     releaseOwnClaims: on(claims.releaseOwnClaims),

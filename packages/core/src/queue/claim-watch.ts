@@ -1,17 +1,20 @@
 /**
- * Notices that a claim in work was lost: its task was cancelled, or somebody took it over. Two queries a second for all
- * claims of the process, none when there are none. A write with a stale fence is refused anyway (W3); this only ends
+ * Notices that a claim in work was lost: its task was cancelled, or somebody took it over; and that other models were named
+ * for it. Two queries a second for all claims of the process, none when there are none. A write with a stale fence is refused anyway (W3); this only ends
  * model and tool calls early.
  */
 import type { Logger } from "../logging.ts";
 import { messageOf } from "../domain/errors.ts";
 import type { LeaseId } from "../domain/ids.ts";
+import type { RouteOverrides } from "../domain/model.ts";
 import type { OwnClaim } from "../store/claims.ts";
 import type { Store } from "../store/store.ts";
 
 export interface ClaimWatch {
   /** Aborts `onLost` when the row's fence is no longer this one. Returns what ends the watch. */
   watch(kind: "task" | "goal", id: string, fence: number, lost: AbortController): () => void;
+  /** What is said by now of the models of a row that is watched, at most a look ago; null before the first look. */
+  overrides(id: string): readonly RouteOverrides[] | null;
   stop(): void;
 }
 
@@ -25,9 +28,10 @@ interface Watched {
   readonly id: string;
   readonly fence: number;
   readonly lost: AbortController;
+  overrides: readonly RouteOverrides[] | null;
 }
 
-type ClaimStore = Pick<Store, "currentFences" | "listOwnClaims" | "releaseOwnClaim">;
+type ClaimStore = Pick<Store, "currentClaims" | "listOwnClaims" | "releaseOwnClaim">;
 
 /** @param sweeps whether this process owns the lease, so that what nobody here works on is nobody's */
 export function startClaimWatch(store: ClaimStore, lease: LeaseId, log: Logger, sweeps: boolean): ClaimWatch {
@@ -38,11 +42,15 @@ export function startClaimWatch(store: ClaimStore, lease: LeaseId, log: Logger, 
     for (const kind of ["task", "goal"] as const) {
       const own = [...watched].filter((each) => each.kind === kind);
       if (own.length === 0) continue;
-      const fences = await store.currentFences(
+      const rows = await store.currentClaims(
         kind,
         own.map((each) => each.id),
       );
-      for (const each of own) if (fences.get(each.id) !== each.fence) each.lost.abort(new Error("the claim was lost"));
+      for (const each of own) {
+        const row = rows.get(each.id);
+        if (row?.fence === each.fence) each.overrides = row.overrides;
+        else each.lost.abort(new Error("the claim was lost"));
+      }
     }
   }
 
@@ -82,10 +90,11 @@ export function startClaimWatch(store: ClaimStore, lease: LeaseId, log: Logger, 
 
   return {
     watch(kind, id, fence, lost) {
-      const entry = { kind, id, fence, lost };
+      const entry: Watched = { kind, id, fence, lost, overrides: null };
       watched.add(entry);
       return () => watched.delete(entry);
     },
+    overrides: (id) => [...watched].findLast((each) => each.id === id)?.overrides ?? null,
     stop: () => {
       clearInterval(timer);
       clearInterval(sweeper);

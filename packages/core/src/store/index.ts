@@ -1,5 +1,6 @@
 export * from "./artifacts.ts";
 export { callerOf, overridesOf } from "./caller.ts";
+export { type CurrentClaim } from "./fences.ts";
 export {
   claimGoal,
   claimTasks,

@@ -19,7 +19,7 @@ import {
 import { commitWrites, type DueJob } from "./commit.ts";
 import type { Db } from "./database.ts";
 import { listNotes, listReachedOut, listSucceeded, listWriters } from "./facts.ts";
-import { currentFences } from "./fences.ts";
+import { currentClaims } from "./fences.ts";
 import { loadGoal, sessionHistory } from "./goals.ts";
 import { lastStep } from "./journal.ts";
 import { dropAllLeases, dropLease, dropOldLeases, leaseLeftMs, renewLease } from "./leases.ts";
@@ -42,7 +42,7 @@ const functions = {
   claimWork,
   takeUpTask,
   takeUpGoal,
-  currentFences,
+  currentClaims,
   listOwnClaims,
   releaseOwnClaim,
   releaseOwnClaims,
