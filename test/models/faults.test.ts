@@ -25,7 +25,6 @@ type Kind =
   | "malformed"
   | "other shape";
 const kinds: readonly Kind[] = [
-  "asked to wait",
   "429",
   "500",
   "529",
@@ -34,6 +33,7 @@ const kinds: readonly Kind[] = [
   "cut",
   "malformed",
   "other shape",
+  "asked to wait",
 ];
 
 function faultOf(kind: Kind): Scripted {
@@ -63,12 +63,16 @@ describeWithServers("a provider that fails in three calls of ten", () => {
   let house: House;
   const random = createRandom(20);
   const made: Kind[] = [];
+  /** Each kind comes before one comes again; first those that do not keep calls away from it. */
+  let due: readonly Kind[] = kinds;
 
   beforeAll(async () => {
     first = await startProvider((purpose: Purpose) => {
       if (purpose === "probe" || !random.chance(share)) return undefined;
+      if (due.length === 0) due = random.shuffle(kinds);
       // Prose has no shape that could be another.
-      const kind = random.pick(purpose === "execute" ? kinds.filter((each) => each !== "other shape") : kinds);
+      const kind = due.find((each) => purpose !== "execute" || each !== "other shape") ?? random.pick(["500", "429"]);
+      due = due.filter((each) => each !== kind);
       made.push(kind);
       return faultOf(kind);
     });
