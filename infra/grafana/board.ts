@@ -224,7 +224,7 @@ const rows: readonly Row[] = [
         unit: "short",
         targets: [
           {
-            expr: `sum by (outcome) (increase(outerloop_model_reloads_total{${here}}[$__rate_interval]))`,
+            expr: `sum by (outcome) (increase(outerloop_config_reloads_total{${here}}[$__rate_interval]))`,
             legend: "{{outcome}}",
           },
         ],

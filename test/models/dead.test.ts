@@ -75,7 +75,8 @@ describeWithServers("a provider that is down for good", () => {
       for (const process of house.processes())
         await process.until((line) => line.event === "model_open" && line["model"] === model, "it knew");
       const requests = async () =>
-        (await house.tries()).filter((each) => each.model === model && each.why !== "breaker_open").length;
+        (await house.tries()).filter((each) => each.model === model && !["breaker_open", "cooling"].includes(each.why))
+          .length;
       const before = await requests();
       const withDead = await medianMs(route, goals);
       tellFigures(`down for good, ${name}`, { aloneMs: alone, withDeadMs: withDead, addedMs: withDead - alone });
