@@ -3,7 +3,7 @@
  * them.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createMetrics, type WorkEnd } from "@outerloop/core";
+import { createMetrics, passOvers, type WorkEnd } from "@outerloop/core";
 import { startScriptedServer, type ScriptedServer } from "../../packages/core/src/models/testing/scripted-server.ts";
 import { deploy, type Deployment } from "../support/deployments.ts";
 import { endProcesses, isReady } from "../support/processes.ts";
@@ -62,6 +62,7 @@ describeWithServers("the metrics of running services", () => {
       vocabulary.set(name, new Map(labels.map((label) => [label, new Set()])));
     for (const labels of vocabulary.values())
       for (const outcome of outcomes) if (labels.get("outcome")?.has("moved")) labels.get("outcome")!.add(outcome);
+    for (const passOver of passOvers) vocabulary.get("outerloop_model_tries_total")?.get("outcome")?.add(passOver);
     for (const rule of readRules()) if ("record" in rule) record(rule.record, rule.expr, vocabulary);
   }, 60_000);
   afterAll(async () => {

@@ -6,6 +6,7 @@ export { createOpenAiChat } from "./adapters/openai/chat.ts";
 export { createOpenAiResponses } from "./adapters/openai/responses.ts";
 export type { Embedder, Provider, ProviderResponse } from "./provider.ts";
 export { assembleModels } from "./routing/assemble.ts";
+export { passOvers } from "./routing/call.ts";
 export type { HeldTarget, ModelControl } from "./routing/control.ts";
 export {
   createModels,

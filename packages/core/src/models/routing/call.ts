@@ -147,7 +147,7 @@ export async function alongRoute<Reply>(
   }
   throw routeFailed(errand.stage, ends, tries);
 
-  function note(target: Target, why: string, error: OuterloopError, ms: number): void {
+  function note(target: Target, why: PassOver | ErrorCode, error: OuterloopError, ms: number): void {
     const failure: FailedTry = {
       model: target.name(),
       why,
@@ -160,14 +160,18 @@ export async function alongRoute<Reply>(
   }
 }
 
-type Note = (target: Target, why: string, error: OuterloopError, ms: number) => void;
+/** Why no request was made of a model. */
+export const passOvers = ["breaker_open", "cooling", "over_limit", "busy", "unpriced", "context_length"] as const;
+type PassOver = (typeof passOvers)[number];
+
+type Note = (target: Target, why: PassOver | ErrorCode, error: OuterloopError, ms: number) => void;
 
 /** Why no request is made of a model now; null where one may be. */
 function passedOver<Reply>(
   { breakers }: CallParts,
   target: Target,
   errand: Errand<Reply>,
-): { readonly why: string; readonly error: OuterloopError } | null {
+): { readonly why: PassOver; readonly error: OuterloopError } | null {
   if (errand.priced && target.price() === undefined) {
     const message = `${target.name()}: its price is not known, and money is limited; say it in models.prices`;
     return { why: "unpriced", error: new OuterloopError("config", message) };
@@ -189,7 +193,7 @@ function tooSmall(
   target: Target,
   ends: readonly OuterloopError[],
   before: readonly Target[],
-): { readonly why: string; readonly error: OuterloopError } | null {
+): { readonly why: PassOver; readonly error: OuterloopError } | null {
   const tooLong = ends.findLast((error) => error.code === "context_length");
   if (tooLong === undefined) return null;
   const largest = Math.max(...before.map((each) => each.capabilities.contextTokens ?? 0));
