@@ -1,5 +1,6 @@
 import { falseSuccess } from "./false-success.cases.ts";
 import { honesty } from "./honest.cases.ts";
 import { describeHouse } from "./support/describe-house.ts";
+import { sized } from "./support/size.ts";
 
-describeHouse("Chat Completions", [falseSuccess(false), honesty]);
+describeHouse("Chat Completions", sized([honesty], [falseSuccess(false), honesty]));
