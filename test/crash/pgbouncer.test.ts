@@ -8,7 +8,7 @@ import { ensurePrograms, howToInstall, pgBouncer } from "../../scripts/servers/p
 import { deploy, realSizes, type Deployment } from "../support/deployments.ts";
 import { endProcesses } from "../support/processes.ts";
 import { describeWithServers, notRun } from "../support/servers.ts";
-import { killAndRestart } from "./support/chaos.ts";
+import { restart } from "./support/chaos.ts";
 import { check } from "./support/check.ts";
 import { startOwnPgBouncer, startOwnPostgres, type OwnServer } from "./support/own-servers.ts";
 import { startSink, type Sink } from "./support/sink.ts";
@@ -51,7 +51,11 @@ else
           through: async () => ({ DATABASE_URL: pooler.url, DATABASE_DIRECT_URL: postgres.url }),
         });
         const posting = workload.post(deployment, goals, 100);
-        await killAndRestart(deployment, ["executor-1"]);
+        const victim = deployment.processes.get("executor-1")!;
+        victim.kill("SIGKILL");
+        await victim.exited;
+        // Who is told to stop before it has begun ends by the signal itself.
+        await restart(deployment, "executor-1");
         await posting;
         const lent = await poolOf(pooler);
         await pooler.kill();
