@@ -121,7 +121,13 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
   };
   let timer = setInterval(sync, models.reachesOut ? syncEveryMs : restEveryMs);
   timer.unref();
-  await turn();
+  try {
+    await turn();
+  } catch (thrown) {
+    clearInterval(timer);
+    await models.close();
+    throw thrown;
+  }
 
   /** Settings that cannot work change nothing: what was there goes on. */
   async function reload(path: string): Promise<void> {
@@ -155,9 +161,10 @@ export async function startModelService(parts: ModelServiceParts): Promise<Model
     models,
     async close() {
       unwatch();
-      clearInterval(timer);
       stopping.abort();
+      // A change that is being read sets the timer anew.
       await reloading;
+      clearInterval(timer);
       await models.close();
     },
   };

@@ -1,6 +1,11 @@
 import { expect, test } from "vitest";
+import type { TenantId } from "../domain/ids.ts";
 import type { RecalledMemory } from "../domain/tool.ts";
-import { chooseSimilar } from "./memory.ts";
+import { createMetrics } from "../metrics.ts";
+import type { Embedder } from "../models/provider.ts";
+import { defaultEmbeddingLimits } from "./embedding-limits.ts";
+import { createLocalEmbedder } from "./local-embedder.ts";
+import { chooseSimilar, createMemory } from "./memory.ts";
 
 const memories = (...kinds: readonly string[]) =>
   kinds.map((kind, at): RecalledMemory => ({
@@ -29,4 +34,34 @@ test("lessons are not crowded out by results that are nearer, and all stay in or
 test("lessons that are nearest are not held back, and where there are none their places go to others", () => {
   expect(chosen(memories("lesson", "lesson", "lesson", "note"), 3)).toEqual(["m_0", "m_1", "m_2"]);
   expect(chosen(memories("note", "answer", "note"), 2)).toEqual(["m_0", "m_1"]);
+});
+
+test("a model that comes to be reached otherwise, as by another key, is asked in the new way", async () => {
+  const asked: string[] = [];
+  const reachedBy = (key: string): Embedder => ({
+    name: "openai/small",
+    dimensions: 1,
+    embed: async (texts) => {
+      asked.push(key);
+      return texts.map(() => [1]);
+    },
+  });
+  let embedder = reachedBy("old");
+  const memory = createMemory({
+    store: { nearestMemories: async () => [], newestMemories: async () => [] },
+    embedder: () => embedder,
+    localEmbedder: createLocalEmbedder(),
+    embedderOf: () => null,
+    learns: true,
+    limits: defaultEmbeddingLimits,
+    gatherMs: () => 0,
+    metrics: createMetrics(),
+    log: { warn: () => undefined },
+  });
+  const { signal } = new AbortController();
+  const tenant = "t_1" as TenantId;
+  await memory.embed(tenant, ["a"], signal);
+  embedder = reachedBy("new");
+  await memory.embed(tenant, ["b"], signal);
+  expect(asked).toEqual(["old", "new"]);
 });

@@ -72,6 +72,7 @@ export function createMemory(parts: MemoryParts): Memory {
   const oldModels = parts.vectors === undefined ? async () => [] : watchOldModels(parts.vectors, embedder, log);
 
   interface Known {
+    by: Embedder;
     readonly embeddings: Embeddings;
     readonly search: Search;
   }
@@ -101,9 +102,14 @@ export function createMemory(parts: MemoryParts): Memory {
   function knownOf(one: Embedder): Known {
     const key = `${one.name}@${one.dimensions}`;
     const found = known.get(key);
-    if (found !== undefined) return found;
-    const embeddings = embeddingsOf(one);
-    const fresh = { embeddings, search: searchBy(embeddings, one.name) };
+    if (found !== undefined) {
+      found.by = one;
+      return found;
+    }
+    // The same model may come to be reached otherwise, as by another key: who asks goes by the last.
+    const { name, dimensions } = one;
+    const embeddings = embeddingsOf({ name, dimensions, embed: (texts, signal) => fresh.by.embed(texts, signal) });
+    const fresh: Known = { by: one, embeddings, search: searchBy(embeddings, name) };
     known.set(key, fresh);
     return fresh;
   }
